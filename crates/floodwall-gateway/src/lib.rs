@@ -1,0 +1,1 @@
+//! Alone has clients' sockets: accept stage, TLS, meter, limits, rules, upstream pool.

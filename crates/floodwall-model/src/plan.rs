@@ -1,0 +1,524 @@
+//! The plan: what enforcers shall do, as one whole value with a reason per rule.
+//!
+//! A [`Plan`] is a proposal. Enforcers accept only a [`CheckedPlan`], which [`Plan::check`] alone
+//! can make: the last gate before honest people could be refused does not depend on anybody's
+//! diligence. A rule that fails is left out with its [`Rejection`]; the others stand.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{PREDICATES_MAX, RULE_TTL_MS_MAX, RULES_MAX};
+use crate::signature::{KnownValues, Signature};
+use crate::value::Attrs;
+
+/// BLOCK: share of past honest requests that a rule may match (design/detection.md § 3.5).
+pub const BLOCK_COLLATERAL_MAX: f64 = 0.001;
+/// BLOCK: the same for all block rules of a plan together.
+pub const BLOCK_COLLATERAL_TOTAL_MAX: f64 = 0.005;
+/// BLOCK on a site too small to prove the cap: not one hit among at least so many records…
+pub const SMALL_BASELINE_RECORDS_MIN: u64 = 100;
+/// …and evidence at least this strong, log-odds.
+pub const SMALL_BASELINE_LOG_ODDS_MIN: f64 = 6.0;
+/// BLOCK: least sum of log-odds (§ 3.4).
+pub const BLOCK_LOG_ODDS_MIN: f64 = 4.0;
+/// THROTTLE: share of past honest requests that the limit may have touched.
+pub const THROTTLE_COLLATERAL_MAX: f64 = 0.10;
+/// THROTTLE: no source is held below this many requests in ten seconds (§ 3.6).
+pub const THROTTLE_PER_10S_MIN: u32 = 20;
+/// THROTTLE: least sum of log-odds.
+pub const THROTTLE_LOG_ODDS_MIN: f64 = 2.0;
+
+/// Whether decisions are carried out.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Decide and record, refuse nobody.
+    #[default]
+    Shadow,
+    /// Act.
+    Protect,
+}
+
+/// A rule's number, unique within an installation's history.
+#[derive(
+    Copy, Clone, Debug, Default, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct RuleId(pub u32);
+
+impl std::fmt::Display for RuleId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "r{}", self.0)
+    }
+}
+
+/// What a rule does to a request that matches.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Refuse with 403.
+    Block,
+    /// Refuse with 429 what exceeds a rate per source.
+    Throttle {
+        /// Requests one source may send in ten seconds.
+        per_source_per_10s: u32,
+    },
+}
+
+impl Action {
+    /// The action's name in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Action::Block => "block",
+            Action::Throttle { .. } => "throttle",
+        }
+    }
+}
+
+/// How much honest traffic a rule hits: measured on records, bounded above at 95 %.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Collateral {
+    /// Honest records matched.
+    pub hits: u64,
+    /// Honest records examined.
+    pub records: u64,
+}
+
+impl Collateral {
+    /// The share measured. One when nothing was examined: unknown is not zero.
+    pub fn share(&self) -> f64 {
+        if self.records == 0 { 1.0 } else { self.hits as f64 / self.records as f64 }
+    }
+
+    /// One-sided 95 % upper bound of the share (Wilson score interval, z = 1.645).
+    pub fn upper_bound(&self) -> f64 {
+        if self.records == 0 {
+            return 1.0;
+        }
+        let (n, p, z2) = (self.records as f64, self.share(), 1.645_f64 * 1.645);
+        let centre = p + z2 / (2.0 * n);
+        let spread = (z2 * (p * (1.0 - p) / n + z2 / (4.0 * n * n))).sqrt();
+        ((centre + spread) / (1.0 + z2 / n)).min(1.0)
+    }
+}
+
+/// The independent kinds of evidence (design/detection.md § 3.4).
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Hash, Ord, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// E1: the mix of client software differs from the site's own.
+    Implementation,
+    /// E2: the requests contradict themselves or come from software never seen here.
+    Inconsistency,
+    /// E3: what clients do after their first page.
+    Behaviour,
+    /// E4: how clients answer a probe. No probe exists yet; the place is kept.
+    Probe,
+    /// E5: how much each source sends.
+    PerSource,
+    /// E8: how fast the rise was.
+    Ramp,
+}
+
+impl Family {
+    /// Largest weight, either way, that this family may carry (§ 3.4).
+    pub const fn log_odds_cap(self) -> f64 {
+        match self {
+            Family::Implementation | Family::Inconsistency => 3.0,
+            Family::Behaviour => 4.0,
+            Family::Probe => 5.0,
+            Family::PerSource => 2.0,
+            Family::Ramp => 1.0,
+        }
+    }
+
+    /// E1, E2: what the software is.
+    pub const fn is_identity(self) -> bool {
+        matches!(self, Family::Implementation | Family::Inconsistency)
+    }
+
+    /// E3, E4, E5: what the clients do.
+    pub const fn is_behavioural(self) -> bool {
+        matches!(self, Family::Behaviour | Family::Probe | Family::PerSource)
+    }
+}
+
+/// One finding of one family about one signature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The kind of evidence.
+    pub family: Family,
+    /// Positive speaks for an attack, negative for a crowd. Capped by [`Family::log_odds_cap`].
+    pub log_odds: f64,
+    /// The finding as a sentence with its figures.
+    pub statement: String,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Its number.
+    pub id: RuleId,
+    /// What it matches.
+    pub signature: Signature,
+    /// What it does.
+    pub action: Action,
+    /// The signature in words.
+    pub words: String,
+    /// The signature's predicates in words, one each.
+    pub predicates: Vec<String>,
+    /// Honest traffic it would have hit before onset, on records the miner did not choose it by.
+    pub projected: Collateral,
+    /// Why it was placed.
+    pub evidence: Vec<Evidence>,
+    /// When it was first placed, ms since the epoch.
+    pub placed_at_ms: u64,
+    /// When it ends unless renewed, ms since the epoch. Enforcers obey this without the engine.
+    pub expires_at_ms: u64,
+}
+
+impl Rule {
+    /// Sum of the capped log-odds.
+    pub fn log_odds(&self) -> f64 {
+        self.evidence
+            .iter()
+            .map(|e| e.log_odds.clamp(-e.family.log_odds_cap(), e.family.log_odds_cap()))
+            .sum()
+    }
+}
+
+/// Why a rule was left out of a checked plan.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Rejection {
+    /// More rules than may be in force.
+    #[error("as many rules as may be in force are in force")]
+    TooManyRules,
+    /// No predicate, or more than a signature may have.
+    #[error("the signature has no predicate or too many")]
+    SignatureSize,
+    /// A block rule that names only what was wanted, not which software asked.
+    #[error("the signature names only what was asked for, which a crowd would match too")]
+    ContextOnly,
+    /// The expiry is before the start or too far away.
+    #[error("the rule does not expire in time")]
+    Expiry,
+    /// It would hit too many honest requests, or it cannot be shown that it does not.
+    #[error("its collateral is not bounded below the cap")]
+    Collateral,
+    /// Together with the rules before it, it would hit too many honest requests.
+    #[error("the collateral of all rules together would exceed the cap")]
+    CollateralTotal,
+    /// Fewer than two independent families speak for it, one of identity and one of behaviour.
+    #[error("two independent kinds of evidence, one of them behavioural, are not there")]
+    OneFamily,
+    /// The evidence is too weak in sum, or a strong family speaks against.
+    #[error("the evidence is too weak or contradicted")]
+    WeakEvidence,
+    /// The throttle's limit is lower than an honest source may need.
+    #[error("the limit per source is lower than an honest visitor may need")]
+    LimitTooLow,
+}
+
+/// A rule that was left out, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RejectedRule {
+    /// The rule.
+    pub rule: Rule,
+    /// Why.
+    pub why: Rejection,
+}
+
+/// A proposal: all rules that shall be in force from now on.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Grows by one with every plan.
+    pub revision: u64,
+    /// When it was made, ms since the epoch.
+    pub made_at_ms: u64,
+    /// Whether it shall be carried out.
+    pub mode: Mode,
+    /// The rules, most important first.
+    pub rules: Vec<Rule>,
+    /// What had been learned before onset, for predicates on unseen values.
+    pub known: KnownValues,
+}
+
+impl Plan {
+    /// Checks every rule; keeps those that pass.
+    pub fn check(self) -> (CheckedPlan, Vec<RejectedRule>) {
+        let mut kept: Vec<Rule> = Vec::new();
+        let mut rejected = Vec::new();
+        let mut collateral_total = 0.0;
+        for rule in self.rules {
+            match check_rule(&rule, self.made_at_ms, kept.len(), collateral_total) {
+                Ok(()) => {
+                    if rule.action == Action::Block {
+                        collateral_total += rule.projected.share();
+                    }
+                    kept.push(rule);
+                }
+                Err(why) => rejected.push(RejectedRule { rule, why }),
+            }
+        }
+        // Blocks first: `decide` takes the first match, and the stronger action must win.
+        kept.sort_by_key(|rule| !matches!(rule.action, Action::Block));
+        let plan = CheckedPlan {
+            revision: self.revision,
+            made_at_ms: self.made_at_ms,
+            mode: self.mode,
+            rules: kept,
+            known: self.known,
+        };
+        (plan, rejected)
+    }
+}
+
+fn check_rule(
+    rule: &Rule,
+    made_at_ms: u64,
+    kept: usize,
+    collateral_total: f64,
+) -> Result<(), Rejection> {
+    let predicates = rule.signature.predicates();
+    if kept >= RULES_MAX {
+        return Err(Rejection::TooManyRules);
+    }
+    if predicates.is_empty() || predicates.len() > PREDICATES_MAX {
+        return Err(Rejection::SignatureSize);
+    }
+    if rule.expires_at_ms <= made_at_ms || rule.expires_at_ms - made_at_ms > RULE_TTL_MS_MAX {
+        return Err(Rejection::Expiry);
+    }
+    match rule.action {
+        Action::Block => check_block(rule, collateral_total),
+        Action::Throttle { per_source_per_10s } => check_throttle(rule, per_source_per_10s),
+    }
+}
+
+fn check_block(rule: &Rule, collateral_total: f64) -> Result<(), Rejection> {
+    if !rule.signature.predicates().iter().any(|p| p.attr().is_implementation()) {
+        return Err(Rejection::ContextOnly);
+    }
+    let for_attack = |e: &&Evidence| e.log_odds >= 1.0;
+    let identity = rule.evidence.iter().filter(for_attack).any(|e| e.family.is_identity());
+    let behaviour = rule.evidence.iter().filter(for_attack).any(|e| e.family.is_behavioural());
+    if !(identity && behaviour) {
+        return Err(Rejection::OneFamily);
+    }
+    let contradicted = rule.evidence.iter().any(|e| e.log_odds <= -2.0);
+    if contradicted || rule.log_odds() < BLOCK_LOG_ODDS_MIN {
+        return Err(Rejection::WeakEvidence);
+    }
+    let small_but_clean = rule.projected.hits == 0
+        && rule.projected.records >= SMALL_BASELINE_RECORDS_MIN
+        && rule.log_odds() >= SMALL_BASELINE_LOG_ODDS_MIN;
+    if rule.projected.upper_bound() > BLOCK_COLLATERAL_MAX && !small_but_clean {
+        return Err(Rejection::Collateral);
+    }
+    if collateral_total + rule.projected.share() > BLOCK_COLLATERAL_TOTAL_MAX {
+        return Err(Rejection::CollateralTotal);
+    }
+    Ok(())
+}
+
+fn check_throttle(rule: &Rule, per_source_per_10s: u32) -> Result<(), Rejection> {
+    if per_source_per_10s < THROTTLE_PER_10S_MIN {
+        return Err(Rejection::LimitTooLow);
+    }
+    if rule.log_odds() < THROTTLE_LOG_ODDS_MIN {
+        return Err(Rejection::WeakEvidence);
+    }
+    if rule.projected.upper_bound() > THROTTLE_COLLATERAL_MAX {
+        return Err(Rejection::Collateral);
+    }
+    Ok(())
+}
+
+/// A plan that may be enforced. Immutable; applying it twice changes nothing.
+#[derive(Clone, Debug, Default)]
+pub struct CheckedPlan {
+    revision: u64,
+    made_at_ms: u64,
+    mode: Mode,
+    rules: Vec<Rule>,
+    known: KnownValues,
+}
+
+impl CheckedPlan {
+    /// Grows by one with every plan.
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// When it was made, ms since the epoch.
+    pub const fn made_at_ms(&self) -> u64 {
+        self.made_at_ms
+    }
+
+    /// Whether it shall be carried out.
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The rules, blocks first.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// What had been learned before onset.
+    pub const fn known(&self) -> &KnownValues {
+        &self.known
+    }
+
+    /// The first unexpired rule that matches.
+    pub fn decide(&self, attrs: &Attrs, now_ms: u64) -> Option<&Rule> {
+        self.rules
+            .iter()
+            .find(|rule| now_ms < rule.expires_at_ms && rule.signature.matches(attrs, &self.known))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::Predicate;
+    use crate::value::{Attr, ValueId};
+
+    fn evidence(family: Family, log_odds: f64) -> Evidence {
+        Evidence { family, log_odds, statement: String::new() }
+    }
+
+    /// A block rule that passes every check.
+    fn sound() -> Rule {
+        Rule {
+            id: RuleId(1),
+            signature: Signature::new(vec![
+                Predicate::Is(Attr::UserAgent, ValueId(7)),
+                Predicate::Is(Attr::PathTemplate, ValueId(8)),
+            ]),
+            action: Action::Block,
+            words: String::new(),
+            predicates: Vec::new(),
+            projected: Collateral { hits: 0, records: 30_000 },
+            evidence: vec![
+                evidence(Family::Implementation, 3.0),
+                evidence(Family::Behaviour, 4.0),
+            ],
+            placed_at_ms: 1_000,
+            expires_at_ms: 61_000,
+        }
+    }
+
+    fn check(change: impl FnOnce(&mut Rule), expected: Option<Rejection>) {
+        let mut rule = sound();
+        change(&mut rule);
+        let plan = Plan { made_at_ms: 1_000, rules: vec![rule], ..Plan::default() };
+        let (_, rejected) = plan.check();
+        assert_eq!(rejected.first().map(|r| r.why), expected);
+    }
+
+    #[test]
+    fn a_sound_rule_is_kept() {
+        check(|_| (), None);
+    }
+
+    #[test]
+    fn a_rule_of_path_alone_is_what_a_crowd_looks_like() {
+        check(
+            |r| r.signature = Signature::new(vec![Predicate::Is(Attr::PathTemplate, ValueId(8))]),
+            Some(Rejection::ContextOnly),
+        );
+    }
+
+    #[test]
+    fn one_family_is_not_enough() {
+        check(|r| r.evidence = vec![evidence(Family::Implementation, 3.0)], Some(Rejection::OneFamily));
+        check(
+            |r| {
+                r.evidence =
+                    vec![evidence(Family::Implementation, 3.0), evidence(Family::Inconsistency, 3.0)]
+            },
+            Some(Rejection::OneFamily),
+        );
+    }
+
+    #[test]
+    fn a_strong_contrary_family_vetoes() {
+        check(
+            |r| r.evidence.push(evidence(Family::PerSource, -2.0)),
+            Some(Rejection::WeakEvidence),
+        );
+    }
+
+    #[test]
+    fn a_family_cannot_outvote_its_cap() {
+        check(
+            |r| {
+                r.evidence = vec![
+                    evidence(Family::Ramp, 100.0),
+                    evidence(Family::Implementation, 1.0),
+                    evidence(Family::PerSource, 1.0),
+                ]
+            },
+            Some(Rejection::WeakEvidence),
+        );
+    }
+
+    #[test]
+    fn unmeasured_collateral_is_not_zero() {
+        check(|r| r.projected = Collateral::default(), Some(Rejection::Collateral));
+        check(|r| r.projected = Collateral { hits: 40, records: 30_000 }, Some(Rejection::Collateral));
+    }
+
+    #[test]
+    fn a_small_site_needs_a_clean_sample_and_strong_evidence() {
+        check(|r| r.projected = Collateral { hits: 0, records: 400 }, None);
+        check(|r| r.projected = Collateral { hits: 1, records: 400 }, Some(Rejection::Collateral));
+        check(|r| r.projected = Collateral { hits: 0, records: 50 }, Some(Rejection::Collateral));
+    }
+
+    #[test]
+    fn every_rule_expires() {
+        check(|r| r.expires_at_ms = 1_000, Some(Rejection::Expiry));
+        check(|r| r.expires_at_ms = u64::MAX, Some(Rejection::Expiry));
+    }
+
+    #[test]
+    fn a_throttle_leaves_honest_visitors_room() {
+        check(|r| r.action = Action::Throttle { per_source_per_10s: 30 }, None);
+        check(
+            |r| r.action = Action::Throttle { per_source_per_10s: 5 },
+            Some(Rejection::LimitTooLow),
+        );
+    }
+
+    #[test]
+    fn rules_beyond_the_maximum_are_left_out_and_said() {
+        let rules = (0..RULES_MAX as u32 + 3)
+            .map(|id| Rule { id: RuleId(id), ..sound() })
+            .collect();
+        let (plan, rejected) = Plan { made_at_ms: 1_000, rules, ..Plan::default() }.check();
+        assert_eq!(plan.rules().len(), RULES_MAX);
+        assert!(rejected.iter().all(|r| r.why == Rejection::TooManyRules));
+        assert_eq!(rejected.len(), 3);
+    }
+
+    #[test]
+    fn an_expired_rule_matches_nobody_even_if_the_engine_is_gone() {
+        let (plan, _) = Plan { made_at_ms: 1_000, rules: vec![sound()], ..Plan::default() }.check();
+        let mut attrs = Attrs::default();
+        attrs[Attr::UserAgent] = ValueId(7);
+        attrs[Attr::PathTemplate] = ValueId(8);
+        assert!(plan.decide(&attrs, 60_999).is_some());
+        assert!(plan.decide(&attrs, 61_000).is_none());
+    }
+
+    #[test]
+    fn the_upper_bound_covers_the_share() {
+        for (hits, records) in [(0, 10), (0, 3_000), (5, 100), (100, 100)] {
+            let c = Collateral { hits, records };
+            assert!(c.upper_bound() >= c.share() && c.upper_bound() <= 1.0);
+        }
+        assert!(Collateral { hits: 0, records: 3_000 }.upper_bound() < 0.001);
+    }
+}

@@ -1,0 +1,1 @@
+//! Traffic models under a virtual clock: honest sessions, crowds, attacks.

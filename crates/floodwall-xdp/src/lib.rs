@@ -1,0 +1,1 @@
+//! Alone has root and BPF: loads the kernel filter, applies checked bans, reads its counters.
