@@ -1,1 +1,39 @@
-//! Decisions: sketches, windows, baselines, detectors, miner, guardrail, lifecycle. Time is given; no I/O.
+//! Decisions: from observations to a plan, as one pure call.
+//!
+//! [`Engine::step`] takes a time and what arrived, and returns what shall be done. The time is an
+//! argument, chance is a seed; nothing here opens a file or socket, reads a clock or starts a
+//! thread. So a log, a simulation and production run the same code.
+//!
+//! The pipeline, one file per arrow: `window` and `recent` (Observation → WindowStats and samples),
+//! `onset` (→ Finding), `miner` (→ Signature), `evidence` and `pending` (is it an attack, does it
+//! hold), `rules` (→ Plan → CheckedPlan), `account` (→ Incident). `engine` strings them together.
+
+mod account;
+mod alarm;
+mod bans;
+mod baseline;
+mod bits;
+mod config;
+mod cusum;
+mod distinct;
+mod engine;
+mod evidence;
+mod heavy;
+mod limits;
+mod miner;
+mod names;
+mod onset;
+mod pending;
+mod random;
+mod recent;
+mod record;
+mod reservoir;
+mod rules;
+mod sources;
+mod status;
+mod values;
+mod window;
+
+pub use config::EngineConfig;
+pub use engine::{Effect, Engine};
+pub use status::{EngineStatus, Occupancy};

@@ -1,0 +1,192 @@
+//! Keeps the account of the incident that is open: counts, peaks, sources, rules, timeline.
+//!
+//! It records; it decides nothing. Everything that grows with traffic is a sketch of fixed size.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use floodwall_model::incident::{Counted, TimelineKind};
+use floodwall_model::{
+    Handling, Incident, IncidentVerdict, Mode, Observation, Prefix, RuleRecord,
+};
+
+use crate::distinct::Distinct;
+use crate::heavy::HeavyHitters;
+use crate::rules::{ActiveRule, RuleBook};
+use crate::window::WindowStats;
+
+/// Sets of the table of networks, eight places each.
+const NETWORK_SETS: usize = 128;
+/// Networks named in the record.
+const NETWORKS_NAMED: usize = 10;
+
+/// The open incident and the sketches behind its figures.
+#[derive(Debug)]
+pub struct Account {
+    incident: Incident,
+    sources: Distinct,
+    attack_sources: Distinct,
+    attack_networks: HeavyHitters,
+    attack_requests: u64,
+    last_active_ms: u64,
+}
+
+impl Account {
+    /// Opens an incident.
+    pub fn open(incident: Incident, now_ms: u64) -> Self {
+        Account {
+            incident,
+            sources: Distinct::default(),
+            attack_sources: Distinct::default(),
+            attack_networks: HeavyHitters::new(NETWORK_SETS),
+            attack_requests: 0,
+            last_active_ms: now_ms,
+        }
+    }
+
+    /// The record as it stands.
+    pub const fn incident(&self) -> &Incident {
+        &self.incident
+    }
+
+    /// The record, to add to.
+    pub const fn incident_mut(&mut self) -> &mut Incident {
+        &mut self.incident
+    }
+
+    /// Takes note of a request that arrived.
+    pub fn note(&mut self, observation: &Observation) {
+        let totals = &mut self.incident.totals;
+        let key = observation.source.key();
+        totals.received += 1;
+        self.sources.insert(key);
+        match observation.handling {
+            Handling::Passed => totals.passed += 1,
+            Handling::WouldBlock(_) | Handling::WouldThrottle(_) => {
+                totals.passed += 1;
+                totals.would_stop += 1;
+                totals.attack_reached_origin += 1;
+            }
+            Handling::Blocked(_) => totals.blocked += 1,
+            Handling::Throttled(_) => totals.throttled += 1,
+            Handling::Refused(_) => totals.refused += 1,
+        }
+        if observation.handling.rule().is_some() {
+            self.attack_sources.insert(key);
+            self.attack_networks.insert(network_key(key));
+            self.attack_requests += 1;
+        }
+    }
+
+    /// Ends a tick: raises the peaks. `active` says that something is alarming or a rule in force.
+    pub fn tick(&mut self, window: &WindowStats, active: bool) {
+        let peaks = &mut self.incident.peaks;
+        peaks.per_1s = peaks.per_1s.max(window.per_1s_rps);
+        peaks.per_10s = peaks.per_10s.max(window.per_10s_rps);
+        peaks.per_60s = peaks.per_60s.max(window.per_60s_rps);
+        if active {
+            self.last_active_ms = window.now_ms;
+        }
+    }
+
+    /// When something was last alarming or a rule in force, ms.
+    pub const fn last_active_ms(&self) -> u64 {
+        self.last_active_ms
+    }
+
+    /// Records a rule that came into force. `before` is the estimate of requests it would have
+    /// matched since onset: they reached the origin.
+    pub fn rule_placed(&mut self, active: &ActiveRule, mode: Mode, before: u64, now_ms: u64) {
+        let rule = &active.rule;
+        let acted = if mode == Mode::Protect { "placed" } else { "placed in shadow (not carried out)" };
+        self.incident.note(
+            now_ms,
+            TimelineKind::RulePlaced,
+            format!("rule {} {acted}: {} {}", rule.id, rule.action.name(), rule.words),
+        );
+        self.incident.verdict = IncidentVerdict::Attack;
+        self.incident.totals.attack_reached_origin += before;
+        if self.incident.mitigated_at_ms.is_none() && mode == Mode::Protect {
+            self.incident.mitigated_at_ms = Some(now_ms);
+        }
+        self.incident.add_rule(RuleRecord {
+            id: rule.id,
+            words: rule.words.clone(),
+            predicates: rule.predicates.clone(),
+            action: rule.action,
+            first_at_ms: now_ms,
+            ended_at_ms: None,
+            ended_why: None,
+            matched: 0,
+            projected: rule.projected,
+            measured: Default::default(),
+            evidence: rule.evidence.clone(),
+        });
+    }
+
+    /// Records that a rule went out of force.
+    pub fn rule_ended(&mut self, id: floodwall_model::RuleId, why: &str, now_ms: u64) {
+        self.incident.note(now_ms, TimelineKind::RuleEnded, format!("rule {id} ended ({why})"));
+        if let Some(record) = self.incident.rule_mut(id) {
+            record.ended_at_ms = Some(now_ms);
+            record.ended_why = Some(why.to_owned());
+        }
+    }
+
+    /// Copies the rules' counts into the record.
+    pub fn read_rules(&mut self, book: &RuleBook) {
+        for active in book.active() {
+            if let Some(record) = self.incident.rule_mut(active.rule.id) {
+                record.matched = active.matched;
+                record.measured = book.measured(active);
+            }
+        }
+    }
+
+    /// The record brought up to date at `now_ms`.
+    pub fn snapshot(&mut self, now_ms: u64) -> Incident {
+        self.incident.updated_at_ms = now_ms;
+        self.incident.sources = self.sources.estimate();
+        self.incident.attack_sources = self.attack_sources.estimate();
+        let all = self.attack_requests.max(1) as f64;
+        self.incident.top_networks = self
+            .attack_networks
+            .top(NETWORKS_NAMED)
+            .into_iter()
+            .map(|heavy| Counted {
+                name: network_of(heavy.key).to_string(),
+                share: heavy.count_min as f64 / all,
+            })
+            .collect();
+        self.incident.clone()
+    }
+}
+
+
+/// A source key without its host part: /24 for IPv4, /48 for IPv6.
+const fn network_key(source_key: u64) -> u64 {
+    if source_key >> 32 == 0xffff_ffff { source_key & !0xff } else { source_key & !0xffff }
+}
+
+fn network_of(network_key: u64) -> Prefix {
+    if network_key >> 32 == 0xffff_ffff {
+        Prefix::new(IpAddr::V4(Ipv4Addr::from(network_key as u32)), 24)
+    } else {
+        Prefix::new(IpAddr::V6(Ipv6Addr::from(u128::from(network_key) << 64)), 48)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use floodwall_model::Source;
+
+    #[test]
+    fn networks_are_named_as_operators_write_them() {
+        let network = |address: &str| {
+            let source = Source::new(address.parse().unwrap());
+            network_of(network_key(source.key())).to_string()
+        };
+        assert_eq!(network("203.0.113.77"), "203.0.113.0/24");
+        assert_eq!(network("2001:db8:1:2::3"), "2001:db8:1::/48");
+    }
+}

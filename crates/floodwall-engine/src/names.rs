@@ -1,0 +1,105 @@
+//! The texts behind value ids, so that rules can be read. Bounded; a flood of new values displaces
+//! other junk, and a value that matters is announced again by the edges.
+
+use std::collections::HashMap;
+
+use floodwall_model::{ATTR_COUNT, Attr, Predicate, Signature, ValueId, ValueName};
+
+/// Texts kept per attribute. When full: the table starts over, and what is still met comes back
+/// with its next announcement; texts of rules in force are kept with the rules themselves.
+const NAMES_PER_ATTR_MAX: usize = 8_192;
+
+/// The texts met.
+#[derive(Debug)]
+pub struct Names {
+    by_attr: Vec<HashMap<ValueId, Box<str>>>,
+}
+
+impl Names {
+    /// No texts.
+    pub fn new() -> Self {
+        Names { by_attr: vec![HashMap::new(); ATTR_COUNT] }
+    }
+
+    /// Takes in announced names.
+    pub fn learn(&mut self, names: &[ValueName]) {
+        for name in names {
+            let table = &mut self.by_attr[name.attr as usize];
+            if table.len() >= NAMES_PER_ATTR_MAX && !table.contains_key(&name.id) {
+                table.clear();
+            }
+            table.insert(name.id, name.text.clone());
+        }
+    }
+
+    /// The text of a value, or a stand-in that says that it is not known.
+    pub fn text(&self, attr: Attr, id: ValueId) -> String {
+        match self.by_attr[attr as usize].get(&id) {
+            Some(text) => text.to_string(),
+            None => format!("(text not kept, id {:016x})", id.0),
+        }
+    }
+
+    /// A predicate as a phrase that completes "requests with …".
+    pub fn predicate(&self, predicate: Predicate) -> String {
+        match predicate {
+            Predicate::Is(attr, ValueId::ABSENT) => format!("no {}", attr.words()),
+            Predicate::Is(Attr::CookieState, _) => "a cookie".to_owned(),
+            Predicate::Is(Attr::RefererClass, id) => {
+                format!("a referer that is {}", self.text(Attr::RefererClass, id))
+            }
+            Predicate::Is(Attr::Implementation, id) => {
+                format!("one client implementation (id {:016x})", id.0)
+            }
+            Predicate::Is(attr, id) => format!("{} “{}”", attr.words(), self.text(attr, id)),
+            Predicate::Unseen(attr) => format!("a {} never seen here before", attr.words()),
+        }
+    }
+
+    /// A signature as a phrase.
+    pub fn signature(&self, signature: &Signature) -> String {
+        let phrases: Vec<String> =
+            signature.predicates().iter().map(|p| self.predicate(*p)).collect();
+        format!("requests with {}", phrases.join(" and "))
+    }
+
+    /// Texts kept and most that fit.
+    pub fn occupancy(&self) -> (usize, usize) {
+        (self.by_attr.iter().map(HashMap::len).sum(), ATTR_COUNT * NAMES_PER_ATTR_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(n: u64) -> ValueName {
+        ValueName { attr: Attr::UserAgent, id: ValueId(n), text: format!("agent {n}").into() }
+    }
+
+    #[test]
+    fn a_signature_reads_as_a_sentence() {
+        let mut names = Names::new();
+        names.learn(&[name(7)]);
+        let signature = Signature::new(vec![
+            Predicate::Is(Attr::UserAgent, ValueId(7)),
+            Predicate::Is(Attr::CookieState, ValueId::ABSENT),
+            Predicate::Unseen(Attr::HeaderOrder),
+        ]);
+        assert_eq!(
+            names.signature(&signature),
+            "requests with user agent “agent 7” and no cookie and a header order never seen \
+             here before"
+        );
+    }
+
+    #[test]
+    fn a_flood_of_names_stays_bounded() {
+        let mut names = Names::new();
+        for n in 2..100_000 {
+            names.learn(&[name(n)]);
+        }
+        let (kept, most) = names.occupancy();
+        assert!(kept <= NAMES_PER_ATTR_MAX && kept <= most);
+    }
+}

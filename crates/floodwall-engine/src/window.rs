@@ -1,0 +1,119 @@
+//! `WindowStats`: how much arrives, over which window.
+
+use std::collections::VecDeque;
+
+/// Longest window kept, ms.
+const KEEP_MS: u64 = 60_000;
+/// Ticks kept. When full: the oldest is dropped; windows then read a little low.
+const TICKS_MAX: usize = 1_024;
+
+/// Rates at the end of a tick, each mean over the window in its name.
+#[derive(Copy, Clone, Debug, Default, PartialEq)]
+pub struct WindowStats {
+    /// End of the window, ms.
+    pub now_ms: u64,
+    /// Requests in the tick that ended.
+    pub tick_requests: u64,
+    /// Requests/s over one second.
+    pub per_1s_rps: f64,
+    /// Requests/s over ten seconds.
+    pub per_10s_rps: f64,
+    /// Requests/s over one minute.
+    pub per_60s_rps: f64,
+}
+
+/// The ticks of the last minute.
+#[derive(Debug, Default)]
+pub struct Window {
+    ticks: VecDeque<(u64, u64)>,
+}
+
+impl Window {
+    /// An empty minute.
+    pub fn new() -> Self {
+        Window::default()
+    }
+
+    /// Adds a tick that ended at `now_ms` and held `requests`.
+    pub fn tick(&mut self, now_ms: u64, requests: u64) -> WindowStats {
+        if self.ticks.len() == TICKS_MAX {
+            self.ticks.pop_front();
+        }
+        self.ticks.push_back((now_ms, requests));
+        while self.ticks.front().is_some_and(|(at_ms, _)| at_ms + KEEP_MS <= now_ms) {
+            self.ticks.pop_front();
+        }
+        let rate = |window_ms: u64| {
+            let requests: u64 = self
+                .ticks
+                .iter()
+                .rev()
+                .take_while(|(at_ms, _)| at_ms + window_ms > now_ms)
+                .map(|(_, n)| n)
+                .sum();
+            requests as f64 * 1000.0 / window_ms as f64
+        };
+        WindowStats {
+            now_ms,
+            tick_requests: requests,
+            per_1s_rps: rate(1_000),
+            per_10s_rps: rate(10_000),
+            per_60s_rps: rate(60_000),
+        }
+    }
+
+    /// How long the rise since `onset_ms` took from a tenth to nine tenths of its height above
+    /// `expected_rps`, ms. `None` while it still rises.
+    pub fn rise_ms(&self, onset_ms: u64, expected_rps: f64, now_ms: u64) -> Option<u64> {
+        let from_ms = onset_ms.saturating_sub(1_000);
+        let rates: Vec<(u64, f64)> = self
+            .ticks
+            .iter()
+            .zip(self.ticks.iter().skip(1))
+            .zip(self.ticks.iter().skip(2))
+            .filter(|((a, _), _)| a.0 >= from_ms)
+            .map(|((a, b), c)| {
+                let span_ms = (c.0 - a.0).max(1) as f64;
+                (b.0, (b.1 + c.1) as f64 * 1000.0 / span_ms)
+            })
+            .collect();
+        let peak = rates.iter().map(|(_, r)| *r).fold(0.0, f64::max);
+        let reached = |share: f64| {
+            let level = expected_rps + (peak - expected_rps) * share;
+            rates.iter().find(|(_, r)| *r >= level).map(|(at_ms, _)| *at_ms)
+        };
+        let (low_ms, high_ms) = (reached(0.1)?, reached(0.9)?);
+        (high_ms + 500 <= now_ms).then(|| high_ms.saturating_sub(low_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_means_over_their_window() {
+        let mut window = Window::new();
+        let mut stats = WindowStats::default();
+        for tick in 1..=600 {
+            stats = window.tick(tick * 100, if tick > 590 { 100 } else { 10 });
+        }
+        assert_eq!(stats.per_1s_rps, 1_000.0);
+        assert_eq!(stats.per_10s_rps, 190.0);
+        assert_eq!(stats.per_60s_rps, (590.0 * 10.0 + 10.0 * 100.0) / 60.0);
+    }
+
+    #[test]
+    fn a_sudden_rise_is_told_from_a_slow_one() {
+        let ramp = |ticks_up: u64| {
+            let mut window = Window::new();
+            for tick in 1..=400u64 {
+                let up = tick.saturating_sub(100).min(ticks_up) * 100 / ticks_up;
+                window.tick(tick * 100, 10 + up);
+            }
+            window.rise_ms(10_000, 100.0, 40_000)
+        };
+        assert!(ramp(1).unwrap() < 1_000);
+        assert!(ramp(200).unwrap() > 10_000);
+    }
+}
