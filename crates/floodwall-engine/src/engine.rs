@@ -39,6 +39,13 @@ const MINING_WANT: u64 = 500;
 const MINING_WINDOW_MS_MAX: u64 = 10_000;
 /// Incidents are handed out for storing at least this often while open, ms.
 const ACCOUNT_EVERY_MS: u64 = 5_000;
+/// A rise this small, as a multiple of what was expected plus a constant, requests/s, …
+const WEAK_RISE_FACTOR: f64 = 2.0;
+const WEAK_RISE_RPS: f64 = 10.0;
+/// … is taken for normal after so long, ms, if no signature describes it: days begin, news spreads.
+const WEAK_RISE_ACCEPT_MS: u64 = 20_000;
+/// A rise that grows by this factor while its alarm is open begins anew.
+const RENEWED_RISE_FACTOR: f64 = 3.0;
 /// A rise without a rule opens an incident after so long, ms, …
 const RISE_INCIDENT_MS: u64 = 10_000;
 /// … and from this multiple of the expected rate.
@@ -227,28 +234,53 @@ impl Engine {
     /// Finding → alarm: opens one at the first sign, closes it when nothing is left of it.
     fn alarm_tick(&mut self, finding: Option<Finding>) {
         let now_ms = self.now_ms;
-        match (&mut self.alarm, finding) {
-            (None, Some(finding)) => {
+        let weak = self.weak_rise();
+        let hot = finding.is_some() || !self.book.active().is_empty() || self.onset.hot(&self.stats);
+        let Some(alarm) = &mut self.alarm else {
+            // A site just started knows too little to be alarmed by small things, and an alarm
+            // would keep it from learning more.
+            let young = self.baseline.records() < self.config.baseline_records_min;
+            if let Some(finding) = finding
+                && !(young && weak)
+            {
                 let past = self.freeze();
                 self.alarm = Some(Alarm::new(finding, past, now_ms));
             }
-            (Some(alarm), finding) => {
-                let in_force = !self.book.active().is_empty();
-                if finding.is_some() || in_force || self.onset.hot(&self.stats) {
-                    alarm.keep_hot(now_ms);
-                }
-                let rise_accepted = !in_force
-                    && self.account.as_ref().is_none_or(|a| a.incident().rules.is_empty())
-                    && now_ms >= alarm.opened_ms() + self.config.accept_rise_ms;
-                let incident_over = self.account.as_ref().is_none_or(|a| {
-                    now_ms >= a.last_active_ms() + self.config.incident_close_ms
-                });
-                if rise_accepted || (!alarm.hot(now_ms) && incident_over) {
-                    self.close_alarm(rise_accepted);
-                }
-            }
-            _ => {}
+            return;
+        };
+        if hot {
+            alarm.keep_hot(now_ms);
         }
+        if let Some(finding) = finding
+            && self.account.is_none()
+            && alarm.pending.is_empty()
+            && finding.observed_rps > RENEWED_RISE_FACTOR * alarm.finding.observed_rps
+        {
+            let began_ms = now_ms.saturating_sub(1_000);
+            let expected_rps = alarm.finding.expected_rps;
+            alarm.finding = Finding { onset_ms: began_ms, expected_rps, ..finding };
+        }
+        let untouched = self.account.as_ref().is_none_or(|a| a.incident().rules.is_empty())
+            && alarm.pending.is_empty();
+        let patience_ms = if weak { WEAK_RISE_ACCEPT_MS } else { self.config.accept_rise_ms };
+        let accepted = untouched && now_ms >= alarm.opened_ms() + patience_ms;
+        let incident_over = self
+            .account
+            .as_ref()
+            .is_none_or(|a| now_ms >= a.last_active_ms() + self.config.incident_close_ms);
+        if accepted || (!alarm.hot(now_ms) && incident_over) {
+            self.close_alarm(accepted);
+        }
+    }
+
+    /// Whether what arrives is not far above what is expected.
+    fn weak_rise(&self) -> bool {
+        let expected_rps = match &self.alarm {
+            Some(alarm) => alarm.finding.expected_rps,
+            None => self.onset.expected_rps(),
+        };
+        self.stats.per_10s_rps.max(self.stats.per_1s_rps)
+            < expected_rps * WEAK_RISE_FACTOR + WEAK_RISE_RPS
     }
 
     fn freeze(&mut self) -> Arc<Frozen> {

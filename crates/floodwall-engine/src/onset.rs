@@ -106,7 +106,7 @@ impl Onset {
             return Some(finding(Channel::Total, self.rest_ms.max(now_ms.saturating_sub(60_000))));
         }
         let worth = |alarm: &ValueAlarm| {
-            alarm.expected_rps + EXCESS_RPS_MIN < window.per_1s_rps
+            alarm.present_rps - alarm.expected_rps > EXCESS_RPS_MIN
                 && window.per_1s_rps > self.expected_rps() + EXCESS_RPS_MIN
         };
         value
@@ -133,7 +133,7 @@ impl Onset {
     /// Takes the present rate for normal: what rose was judged and is welcome.
     pub fn settle(&mut self, window: &WindowStats) {
         self.total = Cusum::default();
-        self.values.settle();
+        self.values.settle(self.age_s);
         self.rate = window.per_60s_rps * (1.0 - (-self.age_s / TRACK_S).exp());
     }
 

@@ -14,6 +14,8 @@ const SETS: usize = 1_024;
 const WAYS: usize = 4;
 /// Time constant of the tracked rates, s.
 const TRACK_S: f64 = 300.0;
+/// Time constant of the present rates, s: long enough that one visitor's page load is no rise.
+const PRESENT_S: f64 = 3.0;
 /// Margin on a value's rate before it counts as a rise (design/detection.md § 3.3).
 const MARGIN: f64 = 1.0;
 /// A value never seen may come at this rate without surprise, requests/s.
@@ -41,6 +43,7 @@ struct Slot {
     id: u64,
     events: u32,
     rate: f32,
+    present: f32,
     updated_ms: u64,
     cusum: Cusum,
 }
@@ -54,6 +57,8 @@ pub struct ValueAlarm {
     pub id: ValueId,
     /// Its rate before, requests/s.
     pub expected_rps: f64,
+    /// Its rate now, requests/s.
+    pub present_rps: f64,
 }
 
 /// The tables.
@@ -149,11 +154,18 @@ impl ValueRates {
             } else {
                 slot.rate = decayed as f32;
             }
+            let present = f64::from(slot.present) * (-since_s / PRESENT_S).exp() + events / PRESENT_S;
+            slot.present = present as f32;
             slot.updated_ms = now_ms;
             if slot.cusum.alarmed(RARE) {
                 let attr = FOLLOWED[index as usize / (SETS * WAYS)];
-                let alarm = ValueAlarm { attr, id: ValueId(slot.id), expected_rps };
-                let rise = events - expected_rps * interval_s;
+                let alarm = ValueAlarm {
+                    attr,
+                    id: ValueId(slot.id),
+                    expected_rps,
+                    present_rps: present,
+                };
+                let rise = present - expected_rps;
                 if loudest.is_none_or(|(most, _)| rise > most) {
                     loudest = Some((rise, alarm));
                 }
@@ -162,10 +174,13 @@ impl ValueRates {
         loudest.map(|(_, alarm)| alarm)
     }
 
-    /// Forgets every alarm: what was alarming has been judged and is the new normal.
-    pub fn settle(&mut self) {
+    /// Forgets every alarm and takes the present rates for expected: what was alarming has been
+    /// judged and is the new normal. `age_s` as in [`Self::tick`].
+    pub fn settle(&mut self, age_s: f64) {
+        let filled = (1.0 - (-age_s / TRACK_S).exp()) as f32;
         for slot in &mut self.slots {
             slot.cusum = Cusum::default();
+            slot.rate = slot.rate.max(slot.present * filled);
         }
     }
 
