@@ -44,7 +44,7 @@ pub enum BanRefusal {
     #[error("the source is this host itself")]
     Loopback,
     /// An address nobody can have.
-    #[error("the address is unspecified, broadcast or multicast")]
+    #[error("the address is unspecified, link-local, broadcast or multicast")]
     NotAHost,
     /// A protected prefix.
     #[error("the source lies in a protected prefix")]
@@ -64,17 +64,20 @@ impl Ban {
         if self.until_ms <= self.from_ms || self.until_ms - self.from_ms > BAN_TTL_MS_MAX {
             return Err(BanRefusal::Expiry);
         }
+        // An IPv6 source is banned as its /64, so a neighbour of ::1 would take ::1 along.
+        let counted = self.source.counted();
         let own = address == std::net::IpAddr::from([127, 0, 0, 1])
-            || address == std::net::IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+            || counted.contains(std::net::IpAddr::V6(std::net::Ipv6Addr::LOCALHOST));
         if own || (address.is_loopback() && !protected.loopback_is_bannable) {
             return Err(BanRefusal::Loopback);
         }
         let broadcast = matches!(address, std::net::IpAddr::V4(v4) if v4.is_broadcast());
-        if broadcast || address.is_unspecified() || address.is_multicast() {
+        // The whole link shares fe80::/64: routers and neighbour discovery live there.
+        let link = matches!(address, std::net::IpAddr::V6(v6) if v6.is_unicast_link_local());
+        if broadcast || link || address.is_unspecified() || address.is_multicast() {
             return Err(BanRefusal::NotAHost);
         }
         // Any overlap counts: a /64 that holds one operator's address is not banned.
-        let counted = self.source.counted();
         let overlaps = |p: &Prefix| p.contains(counted.address()) || counted.contains(p.address());
         if protected.prefixes.iter().any(overlaps) {
             return Err(BanRefusal::Protected);
@@ -122,6 +125,8 @@ mod tests {
         check("127.0.0.1", Err(BanRefusal::Loopback));
         check("127.9.9.9", Err(BanRefusal::Loopback));
         check("::1", Err(BanRefusal::Loopback));
+        check("::2", Err(BanRefusal::Loopback));
+        check("fe80::7", Err(BanRefusal::NotAHost));
         check("0.0.0.0", Err(BanRefusal::NotAHost));
         check("255.255.255.255", Err(BanRefusal::NotAHost));
         check("224.0.0.1", Err(BanRefusal::NotAHost));

@@ -1,0 +1,78 @@
+//! Compiles bpf/filter.bpf.c with clang into OUT_DIR.
+//!
+//! Without clang or the headers the crate still builds: a gateway without a kernel filter is
+//! useful, and `attach` says what to install. A mistake in the C itself fails the build, so that
+//! it can never be taken for a missing tool.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// What the compiler must find before it is worth showing it the filter.
+const PROBE: &str = "#include <linux/bpf.h>\n#include <linux/ip.h>\n#include <bpf/bpf_helpers.h>\n";
+
+fn main() {
+    println!("cargo:rustc-check-cfg=cfg(floodwall_bpf)");
+    println!("cargo:rerun-if-env-changed=FLOODWALL_NO_BPF");
+    println!("cargo:rerun-if-env-changed=CLANG");
+    println!("cargo:rerun-if-changed=build.rs");
+    let source_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bpf");
+    println!("cargo:rerun-if-changed={}", source_dir.display());
+
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    match can_compile(&out) {
+        Ok(()) => {
+            compile(&source_dir.join("filter.bpf.c"), &out.join("filter.bpf.o"));
+            println!("cargo:rustc-cfg=floodwall_bpf");
+            println!("cargo:rustc-env=FLOODWALL_NO_BPF_REASON=");
+        }
+        Err(reason) => {
+            println!("cargo:warning=building without the kernel filter: {reason}");
+            println!("cargo:rustc-env=FLOODWALL_NO_BPF_REASON={reason}");
+        }
+    }
+}
+
+/// Whether clang and the headers are here; if not, one line that says what is missing.
+fn can_compile(out: &Path) -> Result<(), String> {
+    if std::env::var_os("FLOODWALL_NO_BPF").is_some_and(|v| !v.is_empty() && v != "0") {
+        return Err("FLOODWALL_NO_BPF was set when it was built".into());
+    }
+    let probe = out.join("probe.c");
+    std::fs::write(&probe, PROBE).expect("OUT_DIR is writable");
+    match clang(&probe, &out.join("probe.o")) {
+        Err(error) => Err(format!("clang could not be run ({error})")),
+        Ok(output) if !output.status.success() => {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let first = stderr.lines().find(|line| line.contains("error")).unwrap_or("no message");
+            Err(format!("clang cannot build for BPF: {first}"))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+fn compile(source: &Path, object: &Path) {
+    let output = clang(source, object).expect("clang ran a moment ago");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the kernel filter does not compile:\n{stderr}");
+    for line in stderr.lines() {
+        println!("cargo:warning={line}");
+    }
+}
+
+fn clang(source: &Path, object: &Path) -> std::io::Result<Output> {
+    let clang = std::env::var_os("CLANG").unwrap_or_else(|| "clang".into());
+    let arch = std::env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
+    // Debian keeps asm/types.h in the directory of the host's architecture, where clang does not
+    // look when it builds for BPF.
+    let multiarch = format!("/usr/include/{arch}-linux-gnu");
+    Command::new(clang)
+        // -g: aya reads the maps from BTF. v2 (Linux 4.14): clang changes its default over time, and
+        // what is built here must load on older kernels than the one it is built on.
+        .args(["-O2", "-g", "-Wall", "-Wextra", "-target", "bpf", "-mcpu=v2"])
+        .args(["-idirafter", &multiarch])
+        .arg("-c")
+        .arg(source)
+        .arg("-o")
+        .arg(object)
+        .output()
+}
