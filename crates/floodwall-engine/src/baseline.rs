@@ -259,6 +259,12 @@ impl Frozen {
         Frozen { mining, validation, known, known_to_mining, span_s, revision, once_in_mining }
     }
 
+    /// A past made by hand.
+    #[cfg(test)]
+    pub fn for_tests(mining: Vec<Learned>, validation: Vec<Learned>) -> Self {
+        Frozen::new(mining, validation, 60, 1)
+    }
+
     /// Records in both halves.
     pub fn records(&self) -> usize {
         self.mining.len() + self.validation.len()

@@ -356,3 +356,6 @@ impl Search<'_> {
         node
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! The miner against a plain statement of what it should find, and against an exhaustive search.
+
+use floodwall_model::{Attrs, RequestKind, ValueId};
+use proptest::prelude::*;
+
+use super::*;
+use crate::baseline::Baseline;
+use crate::random::Random;
+
+const PAST_RPS: f64 = 100.0;
+
+fn record(source: u64, path: u64, agent: u64, order: u64) -> Record {
+    let mut attrs = Attrs::default();
+    attrs[Attr::PathTemplate] = ValueId(path);
+    attrs[Attr::UserAgent] = ValueId(agent);
+    attrs[Attr::HeaderOrder] = ValueId(order);
+    attrs[Attr::Method] = ValueId(7);
+    attrs[Attr::Implementation] = ValueId(agent * 1_000 + order);
+    Record { at_ms: 0, source, attrs, kind: RequestKind::Page, explained: false, passed: true }
+}
+
+/// A visitor's request: one of ten paths, five agents, an order that follows from the agent.
+fn honest(random: &mut Random) -> Record {
+    let agent = 100 + random.below(5);
+    record(random.below(500), 10 + random.below(10), agent, agent + 50)
+}
+
+fn past(random: &mut Random, records: usize) -> Frozen {
+    let learned = |random: &mut Random| Learned { record: honest(random), engaged: Some(true) };
+    let mining = (0..records).map(|_| learned(random)).collect();
+    let validation = (0..records).map(|_| learned(random)).collect();
+    Frozen::for_tests(mining, validation)
+}
+
+/// One second of visitors and of `attack` requests.
+fn now(random: &mut Random, attack: impl Fn(&mut Random) -> Record, attack_rps: usize) -> Sample {
+    let mut records: Vec<Record> = (0..PAST_RPS as usize).map(|_| honest(random)).collect();
+    records.extend((0..attack_rps).map(|_| attack(random)));
+    Sample { count: records.len() as u64, records, span_ms: 1_000 }
+}
+
+fn mined(attack: impl Fn(&mut Random) -> Record, attack_rps: usize, tier: Tier) -> Vec<Mined> {
+    let mut random = Random::new(5);
+    let past = past(&mut random, 4_000);
+    let sample = now(&mut random, attack, attack_rps);
+    mine(&Rise { now: &sample, expected_rps: PAST_RPS, past: &past }, tier, 4)
+}
+
+#[test]
+fn one_tool_is_described_by_what_is_its_own() {
+    let found = mined(|r| record(r.below(3_000), 10 + r.below(3), 900, 901), 500, Tier::Block);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].signature.predicates().iter().any(|p| p.attr().is_implementation()));
+    assert_eq!(found[0].projected.hits, 0);
+    assert!(found[0].excess_share > 0.95);
+}
+
+#[test]
+fn agents_that_change_with_every_request_are_described_as_never_seen() {
+    let found =
+        mined(|r| record(r.below(3_000), 10, 10_000 + r.below(1 << 30), 150), 500, Tier::Block);
+    let unseen = |p: &Predicate| matches!(p, Predicate::Unseen(_));
+    assert!(found[0].signature.predicates().iter().any(unseen), "{found:?}");
+    assert!(found[0].excess_share > 0.9);
+}
+
+#[test]
+fn two_tools_get_two_signatures() {
+    let attack = |r: &mut Random| {
+        let tool = 900 + r.below(2) * 10;
+        record(r.below(3_000), 10 + r.below(10), tool, tool + 1)
+    };
+    let found = mined(attack, 500, Tier::Block);
+    let covered: f64 = found.iter().map(|m| m.excess_share).sum();
+    assert!(covered > 0.95, "{found:?}");
+}
+
+#[test]
+fn more_of_the_same_visitors_is_not_described_for_blocking() {
+    assert!(mined(honest, 2_000, Tier::Block).is_empty());
+}
+
+#[test]
+fn nothing_is_found_where_nothing_rose() {
+    assert!(mined(honest, 0, Tier::Block).is_empty());
+    assert!(mined(honest, 0, Tier::Throttle).is_empty());
+}
+
+#[test]
+fn an_empty_sample_and_an_empty_past_are_no_trouble() {
+    let (sample, past) = (Sample::default(), Baseline::new().freeze(1));
+    assert!(mine(&Rise { now: &sample, expected_rps: 0.0, past: &past }, Tier::Block, 8).is_empty());
+}
+
+/// The best excess that any conjunction of at most two predicates explains without hitting the
+/// mining half, found by trying all pairs of values.
+fn exhaustive(sample: &Sample, past: &Frozen) -> f64 {
+    let attrs = [Attr::PathTemplate, Attr::UserAgent, Attr::HeaderOrder];
+    let mut predicates: Vec<Predicate> = Vec::new();
+    for attr in attrs {
+        let mut values: Vec<ValueId> = sample.records.iter().map(|r| r.attrs[attr]).collect();
+        values.sort_unstable();
+        values.dedup();
+        predicates.extend(values.into_iter().map(|v| Predicate::Is(attr, v)));
+    }
+    let mut best: f64 = 0.0;
+    for a in &predicates {
+        for b in &predicates {
+            let names_software =
+                a.attr().is_implementation() || b.attr().is_implementation();
+            let holds = |r: &Record| {
+                a.matches(&r.attrs, &past.known) && b.matches(&r.attrs, &past.known)
+            };
+            if names_software && !past.mining.iter().any(|l| holds(&l.record)) {
+                let matched = sample.records.iter().filter(|r| holds(r)).count() as f64;
+                best = best.max(matched * sample.weight_rps());
+            }
+        }
+    }
+    best
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// Whatever the attack looks like, the first signature explains nearly as much as the best
+    /// pair that an exhaustive search finds.
+    #[test]
+    fn the_beam_finds_nearly_what_exhaustive_search_finds(
+        seed in any::<u64>(), tools in 1u64..5, paths in 1u64..6, own_order in any::<bool>()
+    ) {
+        let mut random = Random::new(seed);
+        let past = past(&mut random, 400);
+        let attack = |r: &mut Random| {
+            let tool = 900 + r.below(tools);
+            let order = if own_order { 950 } else { 150 + r.below(5) };
+            record(r.below(3_000), 10 + r.below(paths), tool, order)
+        };
+        let sample = now(&mut random, attack, 600);
+        let found = mine(&Rise { now: &sample, expected_rps: PAST_RPS, past: &past }, Tier::Block, 1);
+        let best = exhaustive(&sample, &past);
+        let got = found.first().map_or(0.0, |m| m.matched_rps);
+        prop_assert!(got >= 0.9 * best, "found {got:.0}/s, exhaustive {best:.0}/s: {found:?}");
+    }
+}
