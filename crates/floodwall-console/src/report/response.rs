@@ -1,0 +1,99 @@
+//! 6: what Floodwall did, rule by rule, and whom it may have cost.
+
+use floodwall_model::{Action, RuleRecord};
+
+use super::account::Account;
+use super::details::finding;
+use super::page::Page;
+use crate::civil::utc;
+use crate::words::{collateral, count, duration, number};
+
+/// The section.
+pub(super) fn write(page: &mut Page, account: &Account<'_>) {
+    page.heading("6. WHAT WE DID");
+    if account.rules() == 0 {
+        let why = account.why_nothing_was_placed();
+        let why = why.map_or_else(String::new, |why| format!(" The record says: {why}"));
+        return page.paragraph(&format!("No rule was placed.{why}"));
+    }
+    if account.is_shadow() {
+        page.paragraph(
+            "Floodwall was in shadow mode: the following is what it would have done. Nobody was \
+             refused by a rule.",
+        );
+    }
+    for rule in &account.incident.rules {
+        one_rule(page, rule, account);
+    }
+    if account.incident.rules_left_out > 0 {
+        page.paragraph(&format!(
+            "{} left out: the record was full.",
+            count(account.incident.rules_left_out, "further rule")
+        ));
+    }
+    page.paragraph(
+        "Projected figures rest on requests seen before the first sign, taken as honest. Measured \
+         figures rest on sources that had behaved like people. They can be too high: such a source \
+         may have become part of the attack (a shared address, an infected device). They can be too \
+         low: visitors who came for the first time are not in them.",
+    );
+}
+
+fn one_rule(page: &mut Page, rule: &RuleRecord, account: &Account<'_>) {
+    page.paragraph(&format!("Rule {}: {}", rule.id, action(rule.action, account.is_shadow())));
+    page.gap();
+    page.item(0, &format!("It matches: {}", rule.words));
+    page.item(0, &lifetime(rule, account));
+    page.item(0, &format!("Requests matched: {}.", number(rule.matched)));
+    page.item(0, &projected(rule));
+    page.item(0, &measured(rule));
+    if rule.evidence.is_empty() {
+        page.item(0, "Why it was placed is not on record.");
+        return;
+    }
+    page.item(0, "Placed because of:");
+    for evidence in &rule.evidence {
+        page.item(1, &finding(evidence));
+    }
+}
+
+fn action(action: Action, shadow: bool) -> String {
+    match (action, shadow) {
+        (Action::Block, false) => "blocked what it matches.".into(),
+        (Action::Block, true) => "would have blocked what it matches.".into(),
+        (Action::Throttle { per_source_per_10s }, shadow) => format!(
+            "{} what goes beyond {} per source in ten seconds.",
+            if shadow { "would have refused" } else { "refused" },
+            count(u64::from(per_source_per_10s), "request")
+        ),
+    }
+}
+
+fn lifetime(rule: &RuleRecord, account: &Account<'_>) -> String {
+    let from = utc(rule.first_at_ms);
+    let verb = if account.is_shadow() { "Would have been in force" } else { "In force" };
+    let Some(ended) = rule.ended_at_ms else {
+        return format!("{verb} since {from}.");
+    };
+    let lasted = duration(ended.saturating_sub(rule.first_at_ms));
+    let why = rule.ended_why.as_deref().unwrap_or("the reason is not on record");
+    format!("{verb} from {from} to {} ({lasted}). Ended: {why}.", utc(ended))
+}
+
+fn projected(rule: &RuleRecord) -> String {
+    match collateral(&rule.projected) {
+        Some(text) => format!("Projected, on past requests: it would have hit {text}."),
+        None => "Projected: could not be assessed, no past request was examined.".into(),
+    }
+}
+
+fn measured(rule: &RuleRecord) -> String {
+    match collateral(&rule.measured) {
+        Some(text) => {
+            format!("Measured, while in force: of sources that had behaved like people, {text}.")
+        }
+        None => "Measured: could not be assessed; while it was in force, no source was seen that \
+                 had behaved like a person before."
+            .into(),
+    }
+}

@@ -1,0 +1,122 @@
+use floodwall_model::IncidentVerdict;
+
+use super::*;
+
+const HOUR_MS: u64 = 3_600_000;
+
+fn quiet() -> Status {
+    Status {
+        version: "0.1.0".into(),
+        mode: Mode::Shadow,
+        started_at_ms: 1_795_442_703_000,
+        at_ms: 1_795_442_703_000 + 2 * HOUR_MS,
+        sites: vec![SiteStatus {
+            name: "campaign.example".into(),
+            origin: "http://127.0.0.1:8080".into(),
+        }],
+        listeners: vec![
+            ListenerStatus { address: "0.0.0.0:80".into(), tls: false },
+            ListenerStatus { address: "0.0.0.0:443".into(), tls: true },
+        ],
+        kernel: KernelStatus {
+            tier: KernelTier::SocketFilter,
+            interface: None,
+            why_not_better: Some("no interface is named in the configuration".into()),
+            dropped_packets: None,
+        },
+        rates: Rates { per_1s: 4.0, per_10s: 3.52, expected: 3.5 },
+        baseline: BaselineStatus {
+            state: BaselineState::Ready,
+            records: 12_672,
+            records_min: 200,
+            span_s: 3_600,
+        },
+        alarm: None,
+        rules: vec![],
+        bans: 0,
+        open_incident: None,
+        reasons: vec![ReasonCount { reason: Reason::Malformed, count: 0 }],
+        health: Health::default(),
+    }
+}
+
+fn under_attack() -> Status {
+    let quiet = quiet();
+    Status {
+        mode: Mode::Protect,
+        kernel: KernelStatus {
+            tier: KernelTier::XdpGeneric,
+            interface: Some("eth0".into()),
+            why_not_better: Some("the driver of eth0 has no native XDP".into()),
+            dropped_packets: Some(48_211),
+        },
+        baseline: BaselineStatus { state: BaselineState::Frozen, ..quiet.baseline },
+        rules: vec![RuleStatus {
+            id: RuleId(7),
+            action: Action::Block,
+            words: "path /search/{x}, user agent \"Go\u{1b}[2J\"".into(),
+            matched: 61_090,
+            projected: Collateral { hits: 0, records: 12_672 },
+            expires_at_ms: quiet.at_ms + 42_000,
+        }],
+        alarm: Some(AlarmStatus {
+            since_ms: quiet.at_ms - 61_000,
+            nothing_placed_because: Some("the evidence is too weak or contradicted".into()),
+        }),
+        bans: 1,
+        open_incident: Some(IncidentSummary {
+            id: 3,
+            mode: Mode::Protect,
+            verdict: IncidentVerdict::Attack,
+            onset_at_ms: quiet.at_ms - 61_000,
+            opened_at_ms: quiet.at_ms - 60_000,
+            closed_at_ms: None,
+            peak_per_1s_rps: 1_021.6,
+            stopped: 61_090,
+            would_stop: 0,
+            rules: 1,
+        }),
+        reasons: vec![
+            ReasonCount { reason: Reason::Malformed, count: 3 },
+            ReasonCount { reason: Reason::RuleBlocked, count: 61_090 },
+        ],
+        health: Health {
+            observations_lost: 1,
+            lag_ms: 1_500,
+            tables: vec![
+                TableUse { name: "sources".into(), used: 900, max: 1_000, displaced: 0 },
+                TableUse { name: "bans".into(), used: 1, max: 100_000, displaced: 2 },
+            ],
+            records_unsaved: 1,
+            records_lost: 0,
+            store_failures: 4,
+        },
+        ..quiet
+    }
+}
+
+#[test]
+fn a_quiet_host() {
+    crate::golden::check("status_quiet.txt", &status_text(&quiet()));
+}
+
+#[test]
+fn a_host_under_attack_shows_its_weaknesses() {
+    crate::golden::check("status_attack.txt", &status_text(&under_attack()));
+}
+
+#[test]
+fn a_host_that_still_learns_says_how_much_is_missing() {
+    let quiet = quiet();
+    let baseline = BaselineStatus { state: BaselineState::Learning, records: 1, ..quiet.baseline };
+    let text = status_text(&Status { baseline, ..quiet });
+    let words = "still learning: 1 past request over 1 hour; no rule is placed on fewer than 200";
+    assert!(text.split_whitespace().collect::<Vec<_>>().join(" ").contains(words), "{text}");
+}
+
+#[test]
+fn a_status_survives_the_socket() {
+    let status = under_attack();
+    let text = serde_json::to_string(&status).unwrap();
+    assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);
+}

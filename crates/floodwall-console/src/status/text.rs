@@ -1,0 +1,204 @@
+//! The status for people: one aligned page, weaknesses last and never left out.
+
+use floodwall_model::Mode;
+
+use super::{
+    AlarmStatus, BaselineState, BaselineStatus, Health, KernelStatus, KernelTier, Rates,
+    ReasonCount, RuleStatus, Status,
+};
+use crate::summary::{IncidentSummary, verdict_name};
+use crate::words::{collateral, count, duration, number, rate, share};
+use crate::wrap::{NO_BREAK, visible, wrap};
+
+/// From this share on, a table is worth a line for people.
+const TABLE_SHOWN_FROM: f64 = 0.5;
+/// From this lag on, judgements come late.
+const LAG_SHOWN_FROM_MS: u64 = 1_000;
+
+/// The status for people, 80 columns.
+pub fn status_text(status: &Status) -> String {
+    let mut page = String::new();
+    let mut line = |name: &str, text: String| {
+        page.push_str(&wrap(&format!("{name:<11}"), 11, &visible(&text)));
+    };
+    let up = status.at_ms.saturating_sub(status.started_at_ms);
+    line("Floodwall", format!("{}, running for {}", status.version, duration(up)));
+    line("mode", mode_words(status.mode).into());
+    for (index, site) in status.sites.iter().enumerate() {
+        let name = if index == 0 { "sites" } else { "" };
+        line(name, format!("{} -> {}", site.name, site.origin));
+    }
+    let listeners: Vec<String> = status
+        .listeners
+        .iter()
+        .map(|l| format!("{}{}", l.address, if l.tls { " (TLS)" } else { "" }))
+        .collect();
+    line("listening", listeners.join(", "));
+    line("kernel", kernel_words(&status.kernel));
+    line("traffic", traffic_words(&status.rates));
+    line("baseline", baseline_words(&status.baseline));
+    line("incident", incident_words(status.open_incident.as_ref(), status.at_ms));
+    if let Some(alarm) = &status.alarm {
+        line("alarm", alarm_words(alarm, status.at_ms));
+    }
+    if status.rules.is_empty() {
+        line("rules", "none in force".into());
+    }
+    for (index, rule) in status.rules.iter().enumerate() {
+        let name = if index == 0 { "rules" } else { "" };
+        line(name, rule_words(rule, status.mode, status.at_ms));
+    }
+    line("bans", if status.bans == 0 { "none".into() } else { count(status.bans, "source") });
+    line("refused", reasons_words(&status.reasons));
+    let health = health_words(&status.health);
+    let none = || "every request observed, no table half full, every record on disk".into();
+    line("health", health.first().cloned().unwrap_or_else(none));
+    for weakness in health.iter().skip(1) {
+        line("", weakness.clone());
+    }
+    page
+}
+
+const fn mode_words(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Shadow => "shadow: decides and records, refuses nobody by a rule",
+        Mode::Protect => "protect: rules are carried out",
+    }
+}
+
+fn kernel_words(kernel: &KernelStatus) -> String {
+    let mut text = format!("banned sources are dropped {}", tier_words(kernel.tier));
+    if let Some(interface) = &kernel.interface {
+        text.push_str(&format!(" on {interface}"));
+    }
+    if let Some(packets) = kernel.dropped_packets {
+        text.push_str(&format!("; {} dropped", count(packets, "packet")));
+    }
+    if let Some(why) = &kernel.why_not_better {
+        text.push_str(&format!("; not better because {why}"));
+    }
+    text
+}
+
+const fn tier_words(tier: KernelTier) -> &'static str {
+    match tier {
+        KernelTier::XdpNative => "in the network driver (XDP, native)",
+        KernelTier::XdpGeneric => "at the head of the network stack (XDP, generic)",
+        KernelTier::SocketFilter => "at the listening socket",
+        KernelTier::None => "not in the kernel: after they have connected",
+    }
+}
+
+fn traffic_words(rates: &Rates) -> String {
+    format!(
+        "{} requests/s over 1{NO_BREAK}s, {} over 10{NO_BREAK}s, {} expected",
+        rate(rates.per_1s),
+        rate(rates.per_10s),
+        rate(rates.expected)
+    )
+}
+
+fn baseline_words(baseline: &BaselineStatus) -> String {
+    let rests = format!(
+        "{} over {}",
+        count(baseline.records, "past request"),
+        duration(baseline.span_s.saturating_mul(1_000))
+    );
+    match baseline.state {
+        BaselineState::Learning => {
+            let needed = number(baseline.records_min);
+            format!("still learning: {rests}; no rule is placed on fewer than {needed}")
+        }
+        BaselineState::Ready => format!("ready: {rests}"),
+        BaselineState::Frozen => format!("held as it was before the incident: {rests}"),
+    }
+}
+
+fn incident_words(incident: Option<&IncidentSummary>, at_ms: u64) -> String {
+    let Some(incident) = incident else { return "none open".into() };
+    let stopped = match incident.mode {
+        Mode::Protect => format!("{} stopped", count(incident.stopped, "request")),
+        Mode::Shadow => {
+            format!("{} would have been stopped", count(incident.would_stop, "request"))
+        }
+    };
+    format!(
+        "{} open for {}; so far: {}; peak {} requests/s (1{NO_BREAK}s); {stopped}; more: \
+         floodwall report {}",
+        incident.id,
+        duration(at_ms.saturating_sub(incident.onset_at_ms)),
+        verdict_name(incident.verdict),
+        rate(incident.peak_per_1s_rps),
+        incident.id,
+    )
+}
+
+fn alarm_words(alarm: &AlarmStatus, at_ms: u64) -> String {
+    let since = duration(at_ms.saturating_sub(alarm.since_ms));
+    match &alarm.nothing_placed_because {
+        Some(why) => format!("a rise looked into for {since}; nothing placed because {why}"),
+        None => format!("a rise looked into for {since}"),
+    }
+}
+
+fn rule_words(rule: &RuleStatus, mode: Mode, at_ms: u64) -> String {
+    let action = match mode {
+        Mode::Protect => format!("{}s", rule.action.name()),
+        Mode::Shadow => format!("would {}", rule.action.name()),
+    };
+    let projected = match collateral(&rule.projected) {
+        Some(projected) => format!("would have hit {projected} before the incident"),
+        None => "what it would have hit before could not be assessed".into(),
+    };
+    format!(
+        "{} {action} {}; {} matched; {projected}; ends in {} unless renewed",
+        rule.id,
+        rule.words,
+        number(rule.matched),
+        duration(rule.expires_at_ms.saturating_sub(at_ms)),
+    )
+}
+
+fn reasons_words(reasons: &[ReasonCount]) -> String {
+    let mut counted: Vec<&ReasonCount> = reasons.iter().filter(|r| r.count > 0).collect();
+    counted.sort_by_key(|r| (std::cmp::Reverse(r.count), r.reason));
+    if counted.is_empty() {
+        return "nothing since the start".into();
+    }
+    let words: Vec<String> =
+        counted.iter().map(|r| format!("{} {}", r.reason.name(), number(r.count))).collect();
+    words.join(", ")
+}
+
+fn health_words(health: &Health) -> Vec<String> {
+    let mut weaknesses = Vec::new();
+    if health.observations_lost > 0 {
+        weaknesses.push(format!(
+            "{} not observed: counts are lower bounds",
+            count(health.observations_lost, "request")
+        ));
+    }
+    if health.lag_ms >= LAG_SHOWN_FROM_MS {
+        weaknesses.push(format!("judgements come {} late", duration(health.lag_ms)));
+    }
+    for table in &health.tables {
+        let used = if table.max == 0 { 1.0 } else { table.used as f64 / table.max as f64 };
+        if used >= TABLE_SHOWN_FROM || table.displaced > 0 {
+            let places = format!("{} of {}", number(table.used), number(table.max));
+            let displaced = match table.displaced {
+                0 => String::new(),
+                n => format!("; {} gave way to others", count(n, "entry|entries")),
+            };
+            let name = &table.name;
+            weaknesses.push(format!("{name}: {places} places used ({}){displaced}", share(used)));
+        }
+    }
+    if health.records_unsaved > 0 && health.store_failures > 0 {
+        let records = count(health.records_unsaved, "incident record");
+        weaknesses.push(format!("{records} in memory only: the disk refused to take them"));
+    }
+    if health.records_lost > 0 {
+        weaknesses.push(format!("{} lost", count(health.records_lost, "incident record")));
+    }
+    weaknesses
+}
