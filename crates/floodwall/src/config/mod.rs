@@ -1,0 +1,163 @@
+//! The configuration: a TOML file or a command line, parsed once at the door into checked types.
+//!
+//! All mistakes are found in one pass and told together, each with its line, because nobody should
+//! have to start a server five times to learn of five typing errors. A key that is not known is a
+//! mistake: a protection that is spelt wrong and silently absent is worse than a refusal to start.
+//!
+//! Nothing here opens a socket or changes a file, so a file can be checked on a running host.
+//!
+//! ```toml
+//! mode = "shadow"                    # or "protect"
+//! listen = ["0.0.0.0:80"]            # plain HTTP; see Config::listen for the default
+//! listen_tls = ["0.0.0.0:443"]
+//! interface = "eth0"                 # for the kernel filter; absent: filter at the sockets only
+//! state_dir = "/var/lib/floodwall"
+//! control_socket = "/run/floodwall/control.sock"
+//! operators = ["198.51.100.0/24"]    # never banned or blocked
+//! trusted_proxies = []               # whose word on the client's address is taken
+//!
+//! [site."campaign.example"]
+//! origin = "http://127.0.0.1:8080"
+//! aliases = ["www.campaign.example"]
+//! certificate = "fullchain.pem"      # relative paths count from the directory of this file
+//! key = "privkey.pem"
+//!
+//! [limits]                           # those of the gateway; each has a default there
+//! body_bytes_max = 10_485_760
+//! ```
+
+mod cross;
+mod limits;
+mod mistake;
+mod nearest;
+mod reader;
+mod site;
+mod top;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use floodwall_model::{Mode, Prefix};
+
+pub use limits::LimitsConfig;
+pub use mistake::{Mistake, Mistakes, Place};
+pub use site::{CertificateConfig, OriginConfig, SiteConfig};
+
+use reader::Reader;
+
+/// Where the data file is kept unless `state_dir` says otherwise.
+pub const STATE_DIR: &str = "/var/lib/floodwall";
+/// Where the control socket is unless `control_socket` says otherwise.
+pub const CONTROL_SOCKET: &str = "/run/floodwall/control.sock";
+/// Largest file read. When larger: a mistake, since it can be no configuration.
+pub const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Ports tried for the default listener, the first that no origin on this host uses: the most
+/// usual origin is port 8080 of this very host.
+const LISTEN_PORTS: [u16; 3] = [8080, 8081, 8082];
+
+/// A checked configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Whether decisions are carried out.
+    pub mode: Mode,
+    /// Where plain HTTP is spoken. Where neither this nor `listen_tls` is given: all IPv4 addresses
+    /// on port 8080, or 8081 where an origin on this host has 8080 (or 8082 where two have both).
+    pub listen: Vec<SocketAddr>,
+    /// Where TLS is spoken.
+    pub listen_tls: Vec<SocketAddr>,
+    /// The interface of the kernel filter; `None`: filter at the listening sockets only.
+    pub interface: Option<String>,
+    /// The directory of the data file.
+    pub state_dir: PathBuf,
+    /// The control socket.
+    pub control_socket: PathBuf,
+    /// Addresses that are never banned or blocked.
+    pub operators: Vec<Prefix>,
+    /// Proxies whose word on the client's address is taken.
+    pub trusted_proxies: Vec<Prefix>,
+    /// The sites, at least one.
+    pub sites: Vec<SiteConfig>,
+    /// Limits that differ from the gateway's defaults.
+    pub limits: LimitsConfig,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Config, Mistakes> {
+        let name = path.display().to_string();
+        let text = mistake::read_text(path, &name)?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        Config::parse(&name, directory, &text)
+    }
+
+    /// Checks a text. `name` is put before each mistake; relative paths count from `directory`.
+    pub fn parse(name: &str, directory: &Path, text: &str) -> Result<Config, Mistakes> {
+        let document = match toml_edit::Document::parse(text) {
+            Ok(document) => document,
+            Err(error) => return Err(Mistakes::of_syntax(name, text, &error)),
+        };
+        let mut reader = Reader::new(text, directory);
+        let (mut config, places) = top::read(&mut reader, document.as_table());
+        cross::check(&mut reader, &mut config, &places);
+        reader.finish(name).map(|()| config)
+    }
+
+    /// The configuration of `floodwall run --origin URL [--listen ADDRESS]… [--interface NAME]`: one
+    /// site for every host name.
+    pub fn for_origin(
+        origin: &str,
+        listen: &[String],
+        interface: Option<&str>,
+    ) -> Result<Config, Mistakes> {
+        let mut mistakes = Vec::new();
+        let mut wrong = |argument: &str, message: String| {
+            mistakes.push(Mistake { place: Place::Argument(argument.into()), message });
+        };
+        let parsed = site::parse_origin(origin).map_err(|what| wrong("--origin", what)).ok();
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        for text in listen {
+            match top::parse_address(text) {
+                Ok(address) if addresses.contains(&address) => {
+                    wrong("--listen", format!("`{address}` is given twice"));
+                }
+                Ok(address) => addresses.push(address),
+                Err(what) => wrong("--listen", what),
+            }
+        }
+        if let Some(Err(what)) = interface.map(top::check_interface) {
+            wrong("--interface", what);
+        }
+        let mut config = Config { listen: addresses, ..Config::empty() };
+        config.interface = interface.map(String::from);
+        if let Some(origin) = parsed {
+            config.sites.push(SiteConfig { names: Vec::new(), origin, certificate: None });
+        }
+        if listen.is_empty() {
+            config.listen = cross::default_listen(&config.sites);
+        }
+        if let Some(what) = config.sites.first().and_then(|s| cross::loops(&s.origin, &config)) {
+            wrong("--origin", what);
+        }
+        Mistakes::found(None, mistakes).map_or(Ok(config), Err)
+    }
+
+    /// No listener and no site: what a file says comes on top.
+    fn empty() -> Config {
+        Config {
+            mode: Mode::default(),
+            listen: Vec::new(),
+            listen_tls: Vec::new(),
+            interface: None,
+            state_dir: STATE_DIR.into(),
+            control_socket: CONTROL_SOCKET.into(),
+            operators: Vec::new(),
+            trusted_proxies: Vec::new(),
+            sites: Vec::new(),
+            limits: LimitsConfig::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
