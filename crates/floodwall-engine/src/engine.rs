@@ -543,7 +543,7 @@ impl Engine {
         let now_ms = self.now_ms;
         self.open_for_rise();
         let in_force = !self.book.active().is_empty();
-        let hot = self.onset.hot(&self.stats);
+        let hot = self.onset.sustained(&self.stats);
         let Some(account) = &mut self.account else { return };
         account.tick(&self.stats, in_force || hot);
         let incident = account.incident_mut();

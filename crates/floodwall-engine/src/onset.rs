@@ -130,6 +130,12 @@ impl Onset {
         window.per_1s_rps > self.upper_rps() || self.total.suspicious(TOTAL)
     }
 
+    /// Whether the total stays above what is expected here: one second of a bursty site does not
+    /// count.
+    pub fn sustained(&self, window: &WindowStats) -> bool {
+        window.per_10s_rps > self.upper_rps()
+    }
+
     /// Takes the present rate for normal: what rose was judged and is welcome.
     pub fn settle(&mut self, window: &WindowStats) {
         self.total = Cusum::default();

@@ -53,7 +53,7 @@ impl SourceState {
 
     /// Whether a page was answered to it at least `settle_ds` ago.
     pub const fn page_settled(&self, now_ds: u32, settle_ds: u32) -> bool {
-        self.page_done_ds > 0 && now_ds >= self.page_done_ds + settle_ds
+        self.page_done_ds > 0 && now_ds >= self.page_done_ds.saturating_add(settle_ds)
     }
 
     /// Blocked requests since the last one that passed, and over how long, tenths of a second.
@@ -146,7 +146,7 @@ impl Sources {
             _ => {}
         }
         let mut finished = None;
-        if now_ds >= state.window_ds + WINDOW_DS {
+        if now_ds >= state.window_ds.saturating_add(WINDOW_DS) {
             finished = (state.window_count > 0).then_some(state.window_count);
             state.window_ds = now_ds;
             state.window_count = 0;

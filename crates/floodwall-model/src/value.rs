@@ -39,14 +39,12 @@ pub enum Attr {
     RefererClass,
     /// TLS fingerprint. Not filled yet: the place is kept so that stored rows keep their shape.
     Ja4,
-    /// The network prefix of the source (/24 or /48).
-    Prefix,
     /// Derived: (TLS fingerprint, header order, user agent, version) together.
     Implementation,
 }
 
 /// Number of attributes in a row.
-pub const ATTR_COUNT: usize = 14;
+pub const ATTR_COUNT: usize = 13;
 
 impl Attr {
     /// Every attribute, in storage order.
@@ -63,7 +61,6 @@ impl Attr {
         Attr::CookieState,
         Attr::RefererClass,
         Attr::Ja4,
-        Attr::Prefix,
         Attr::Implementation,
     ];
 
@@ -99,7 +96,6 @@ impl Attr {
             Attr::CookieState => "cookie",
             Attr::RefererClass => "referer",
             Attr::Ja4 => "TLS fingerprint",
-            Attr::Prefix => "network",
             Attr::Implementation => "client implementation",
         }
     }

@@ -1,0 +1,138 @@
+//! What can be asked of the demo, each value within bounds that one machine can carry.
+
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use floodwall_sim::Disguise;
+
+/// Requests per second of everyday visitors. At about 28 units a second (queue.rs) they use 4 % of
+/// the origin; at eighty a second twenty seconds give 1,600 records to learn from.
+pub const HONEST_RPS: u32 = 80;
+/// The crowd sends this many times what everyday visitors send.
+pub const CROWD_FACTOR: u32 = 20;
+/// Units per second the origin can do. The crowd, twenty times eighty requests a second of which a
+/// quarter are pages, needs about 550 units and everyday visitors 28: they fit. The attack's 1,000
+/// pages a second need 1,000 units: they do not.
+pub const CAPACITY_UNITS_PER_S: u32 = 700;
+/// Sources of the attack.
+pub const ATTACK_SOURCES: u32 = 3_000;
+/// Seconds between two requests of one source.
+pub const ATTACK_PERIOD_S: u32 = 3;
+
+/// Show an attack and a crowd on a sample site, on this machine only.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// Shorten the scenes: about 70 seconds instead of three minutes
+    #[arg(long)]
+    pub fast: bool,
+    /// End with one JSON object on standard output; the progress goes to standard error
+    #[arg(long)]
+    pub json: bool,
+    /// Pages per second the sample site can serve (a style sheet or an image costs a tenth)
+    #[arg(long, value_name = "PAGES", default_value_t = CAPACITY_UNITS_PER_S,
+          value_parser = bounded(10, 100_000))]
+    pub capacity: u32,
+    /// Repeat a run: the seed that it printed
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Requests per second of everyday visitors
+    #[arg(long, value_name = "RPS", default_value_t = HONEST_RPS, value_parser = bounded(5, 200))]
+    pub honest_rps: u32,
+    /// Addresses the attack comes from
+    #[arg(long, value_name = "COUNT", default_value_t = ATTACK_SOURCES,
+          value_parser = bounded(10, 10_000))]
+    pub attack_sources: u32,
+    /// Seconds between two requests of one attacking address
+    #[arg(long, value_name = "SECONDS", default_value_t = ATTACK_PERIOD_S,
+          value_parser = bounded(1, 60))]
+    pub attack_period: u32,
+    /// How well the attack copies browsers
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = DisguiseArg::Stolen)]
+    pub disguise: DisguiseArg,
+    /// Make every attacking request over a connection of its own
+    #[arg(long)]
+    pub attack_reconnects: bool,
+    /// Leave out the second scene, the crowd
+    #[arg(long)]
+    pub no_crowd: bool,
+}
+
+/// How well the attack copies browsers.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub enum DisguiseArg {
+    /// A tool under a few stolen browser names
+    Stolen,
+    /// A tool under a different browser name for every request
+    Random,
+    /// Real browsers' headers, wrongly combined
+    Marginals,
+    /// Real browsers' headers, rightly combined: nothing in a single request gives it away
+    Mimic,
+}
+
+impl DisguiseArg {
+    /// The same in the traffic model's terms.
+    pub fn disguise(self) -> Disguise {
+        match self {
+            DisguiseArg::Stolen => Disguise::StolenAgents,
+            DisguiseArg::Random => Disguise::RandomAgent,
+            DisguiseArg::Marginals => Disguise::CopiedMarginals,
+            DisguiseArg::Mimic => Disguise::JointMimic,
+        }
+    }
+}
+
+fn bounded(from: u64, to: u64) -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(from..=to)
+}
+
+impl DemoArgs {
+    /// Requests per second of the crowd.
+    pub fn crowd_rps(&self) -> u32 {
+        self.honest_rps * CROWD_FACTOR
+    }
+
+    /// Descriptors that the demo may need at once. Every connection of the attack has two ends
+    /// here, and two more between gateway and origin while the origin drowns.
+    pub fn descriptors_needed(&self) -> u64 {
+        u64::from(self.attack_sources) * 4 + 4_000
+    }
+
+    /// Below this many descriptors the demo cannot show what it is meant to.
+    pub fn descriptors_min(&self) -> u64 {
+        u64::from(self.attack_sources) * 2 + 1_000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        demo: DemoArgs,
+    }
+
+    #[test]
+    fn the_defaults_are_the_reference_case() {
+        let demo = Line::try_parse_from(["x"]).unwrap().demo;
+        assert_eq!((demo.attack_sources, demo.attack_period), (3_000, 3));
+        assert!(demo.seed.is_none() && !demo.fast && !demo.json);
+        assert_eq!(demo.crowd_rps(), 1_600);
+    }
+
+    #[test]
+    fn what_one_machine_cannot_carry_is_refused() {
+        for wrong in [
+            ["x", "--attack-sources=100000"],
+            ["x", "--attack-period=0"],
+            ["x", "--capacity=0"],
+            ["x", "--honest-rps=5000"],
+            ["x", "--disguise=perfect"],
+        ] {
+            assert!(Line::try_parse_from(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The engine's thread: gathers what arrived, steps the engine ten times a second, applies what it
+//! wants done.
+//!
+//! It must never wait for anything but the next tick: the store has a mailbox, the control socket
+//! reads a copy, the kernel's maps answer at once.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use floodwall_engine::{Effect, Engine, EngineConfig, EngineStatus};
+use floodwall_model::{
+    Ban, CheckedPlan, Incident, Observation, ObservationBatch, ValueKey,
+};
+
+use super::{Parts, lock};
+use crate::clock::now_ms;
+
+/// Length of a tick, ms.
+const TICK_MS: u64 = 100;
+/// Observations taken into one tick. When over: the rest waits in the channel for the next, which
+/// follows at once.
+const OBSERVATIONS_PER_TICK_MAX: usize = 262_144;
+/// How often the kernel's counters are read and its ended bans swept, ms.
+const KERNEL_EVERY_MS: u64 = 1_000;
+/// Incidents kept in memory for the demo and the status. When over: the oldest is dropped; the
+/// store has it.
+const INCIDENTS_SHOWN_MAX: usize = 16;
+
+/// What the engine's thread shows to others.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// The engine's state after its last step.
+    pub(crate) status: Option<EngineStatus>,
+    /// Age of the newest observation when it was judged, ms.
+    pub(crate) lag_ms: u64,
+    /// Observations lost before the engine.
+    pub(crate) lost: u64,
+    /// The latest incidents since the start, oldest first.
+    pub(crate) incidents: Vec<Incident>,
+    /// Bans that were refused by their check or found a table full.
+    pub(crate) bans_refused: u64,
+}
+
+/// The thread's state.
+pub(crate) struct EngineLoop {
+    engine: Engine,
+    batches: Receiver<ObservationBatch>,
+    plan: Arc<ArcSwap<CheckedPlan>>,
+    observations: Vec<Observation>,
+    lost: u64,
+    kernel_read_ms: u64,
+}
+
+impl EngineLoop {
+    pub(crate) fn new(
+        config: EngineConfig,
+        key: ValueKey,
+        seed: u64,
+        batches: Receiver<ObservationBatch>,
+        plan: Arc<ArcSwap<CheckedPlan>>,
+    ) -> Self {
+        EngineLoop {
+            engine: Engine::new(config, key, seed),
+            batches,
+            plan,
+            observations: Vec::new(),
+            lost: 0,
+            kernel_read_ms: 0,
+        }
+    }
+
+    /// Runs until told to stop and the channel is empty or closed.
+    pub(crate) fn run(mut self, parts: &Parts) {
+        let mut next_ms = now_ms() + TICK_MS;
+        loop {
+            let stopping = parts.stopping.load(Ordering::Relaxed);
+            self.gather(next_ms);
+            self.tick(parts);
+            if stopping {
+                break;
+            }
+            // After a stall the missed ticks are not made up: the next one is a tick away.
+            next_ms = (next_ms + TICK_MS).max(now_ms() + TICK_MS / 2);
+        }
+        for effect in self.engine.finish() {
+            self.apply(effect, parts);
+        }
+    }
+
+    /// Takes batches until `until_ms` or until one tick's worth is there.
+    fn gather(&mut self, until_ms: u64) {
+        loop {
+            let wait_ms = until_ms.saturating_sub(now_ms());
+            let received = self.batches.recv_timeout(Duration::from_millis(wait_ms));
+            match received {
+                Ok(batch) => {
+                    self.lost += batch.lost;
+                    self.engine.observations_lost(batch.lost);
+                    self.engine.learn_names(&batch.names);
+                    self.observations.extend(batch.observations);
+                    if self.observations.len() >= OBSERVATIONS_PER_TICK_MAX {
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Disconnected) => {
+                    std::thread::sleep(Duration::from_millis(wait_ms));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self, parts: &Parts) {
+        let now_ms = now_ms();
+        self.engine.set_mode(*lock(&parts.mode));
+        self.read_kernel(parts, now_ms);
+        let newest_ms = self.observations.iter().map(|o| o.at_ms).max();
+        let effects = self.engine.step(now_ms, &self.observations);
+        self.observations.clear();
+        for effect in effects {
+            self.apply(effect, parts);
+        }
+        let mut view = lock(&parts.view);
+        view.status = Some(self.engine.status());
+        view.lag_ms = newest_ms.map_or(0, |at_ms| now_ms.saturating_sub(at_ms));
+        view.lost = self.lost;
+    }
+
+    fn read_kernel(&mut self, parts: &Parts, now_ms: u64) {
+        if now_ms < self.kernel_read_ms + KERNEL_EVERY_MS {
+            return;
+        }
+        self.kernel_read_ms = now_ms;
+        if let Some(dropped) = parts.kernel.dropped_packets() {
+            self.engine.kernel_dropped(dropped);
+        }
+        parts.kernel.sweep();
+    }
+
+    fn apply(&self, effect: Effect, parts: &Parts) {
+        match effect {
+            Effect::Publish(plan) => self.plan.store(plan),
+            Effect::Ban(ban) => self.ban(ban, parts),
+            Effect::Incident(incident) => {
+                let mut view = lock(&parts.view);
+                view.incidents.retain(|i| i.id != incident.id);
+                if view.incidents.len() >= INCIDENTS_SHOWN_MAX {
+                    view.incidents.remove(0);
+                }
+                view.incidents.push((*incident).clone());
+                drop(view);
+                parts.writer.submit(*incident);
+            }
+        }
+    }
+
+    /// Ban → CheckedBan → board and kernel. The board closes in user space what the kernel, for
+    /// whatever reason, lets through.
+    fn ban(&self, ban: Ban, parts: &Parts) {
+        let checked = ban.check(&lock(&parts.protected));
+        let enforced = match checked {
+            Ok(checked) => {
+                let on_board = parts.bans.ban(&checked).is_ok();
+                parts.kernel.ban(&checked, now_ms()) && on_board
+            }
+            Err(_) => false,
+        };
+        if !enforced {
+            lock(&parts.view).bans_refused += 1;
+        }
+    }
+}

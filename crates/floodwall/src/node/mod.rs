@@ -1,0 +1,331 @@
+//! A running Floodwall: gateway, engine, kernel filter, store and control socket, wired together.
+//!
+//! The only file that holds all of them. Each part knows nothing of the others: observations go
+//! over a bounded channel to the engine's thread, plans come back through one shared pointer, bans
+//! over a board, records to the store's mailbox.
+
+mod engine_loop;
+mod error;
+mod kernel;
+mod limits;
+mod status;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use floodwall_console::control::{ControlServer, ErrorKind, Request, Response};
+use floodwall_engine::EngineConfig;
+use floodwall_gateway::{
+    BanBoard, CertificateFiles, Gateway, GatewayConfig, Links, Listener, Origin, Site,
+};
+use floodwall_model::{CheckedPlan, Incident, Mode, Protected};
+use floodwall_store::{RULE_IDS_RESERVED, Store, Writer};
+
+use crate::clock::now_ms;
+use crate::config::{Config, SiteConfig};
+use engine_loop::{EngineLoop, View};
+pub use error::NodeError;
+pub use kernel::Kernel;
+
+/// Batches waiting for the engine. When full: the gateway drops batches and counts what they held.
+const BATCHES_WAITING_MAX: usize = 256;
+
+/// The database's name in the state directory.
+const DATABASE: &str = "floodwall.db";
+
+/// What a node is made from.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The gateway's part.
+    pub gateway: GatewayConfig,
+    /// The engine's part; its mode and next numbers are set by the node.
+    pub engine: EngineConfig,
+    /// Whether to act.
+    pub mode: Mode,
+    /// Where to put the kernel filter.
+    pub interface: Option<String>,
+    /// The database.
+    pub database: PathBuf,
+    /// The control socket; `None`: none.
+    pub control_socket: Option<PathBuf>,
+    /// Seed of the engine's chance.
+    pub seed: u64,
+}
+
+/// A running node. Stop it with [`Node::stop`]; dropping it stops it too, without waiting for
+/// requests that are under way.
+pub struct Node {
+    parts: Arc<Parts>,
+    control: Option<ControlServer>,
+    engine: Option<JoinHandle<()>>,
+    config: NodeConfig,
+}
+
+/// What the control socket and the node both reach.
+pub(crate) struct Parts {
+    gateway: Gateway,
+    kernel: Kernel,
+    bans: Arc<BanBoard>,
+    view: Mutex<View>,
+    store: Mutex<Store>,
+    writer: Writer,
+    stopping: AtomicBool,
+    mode: Mutex<Mode>,
+    protected: Mutex<Protected>,
+    sites: Mutex<Vec<(String, String)>>,
+    /// Whether TLS is spoken, per listener in the order configured.
+    tls: Mutex<Vec<bool>>,
+    started_at_ms: u64,
+}
+
+impl Parts {
+    fn listening(&self) -> Vec<(SocketAddr, bool)> {
+        let tls = lock(&self.tls);
+        self.gateway.local_addrs().into_iter().zip(tls.iter().copied()).collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A thread that panicked while holding the lock left plain data; going on beats falling over.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl NodeConfig {
+    /// What a checked configuration says.
+    pub fn from_config(config: &Config) -> NodeConfig {
+        let plain = config.listen.iter().map(|addr| Listener { addr: *addr, tls: false });
+        let tls = config.listen_tls.iter().map(|addr| Listener { addr: *addr, tls: true });
+        NodeConfig {
+            gateway: GatewayConfig {
+                listeners: plain.chain(tls).collect(),
+                sites: config.sites.iter().map(site).collect(),
+                limits: limits::limits(&config.limits),
+                operators: config.operators.clone(),
+                trusted_proxies: config.trusted_proxies.clone(),
+                ..GatewayConfig::default()
+            },
+            engine: EngineConfig::default(),
+            mode: config.mode,
+            interface: config.interface.clone(),
+            database: config.state_dir.join(DATABASE),
+            control_socket: Some(config.control_socket.clone()),
+            seed: fresh_seed(),
+        }
+    }
+}
+
+fn site(site: &SiteConfig) -> Site {
+    Site {
+        names: site.names.clone(),
+        origin: Origin { host: site.origin.host.clone(), port: site.origin.port },
+        certificate: site.certificate.as_ref().map(|certificate| CertificateFiles {
+            chain: certificate.chain.clone(),
+            key: certificate.key.clone(),
+        }),
+    }
+}
+
+/// A seed that nobody outside can know: the standard library keys its hash maps from the system's
+/// random source.
+pub fn fresh_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+impl Node {
+    /// Starts everything, or nothing: whatever was started before a failure is stopped again.
+    pub fn start(config: NodeConfig) -> Result<Node, NodeError> {
+        let started_at_ms = now_ms();
+        let mut store = Store::open(&config.database)?;
+        for id in store.mark_unclosed(started_at_ms)? {
+            tracing::warn!(incident = id, "closed an incident that the last run left open");
+        }
+        let value_key = store.value_key()?;
+        let engine_config = EngineConfig {
+            mode: config.mode,
+            next_incident_id: store.next_incident_id()?,
+            next_rule_id: store.reserve_rule_ids(RULE_IDS_RESERVED)?.0,
+            ..config.engine.clone()
+        };
+        let reader = Store::open_read_only(&config.database)?;
+        let plan = Arc::new(ArcSwap::from_pointee(CheckedPlan::default()));
+        let bans = Arc::new(BanBoard::new());
+        let (observations, batches) = sync_channel(BATCHES_WAITING_MAX);
+        let links = Links {
+            value_key,
+            plan: Arc::clone(&plan),
+            bans: Arc::clone(&bans),
+            observations,
+        };
+        let gateway = Gateway::start(config.gateway.clone(), links)?;
+        let kernel = Kernel::attach(config.interface.as_deref(), &gateway);
+        let writer = Writer::start(store).map_err(NodeError::Thread)?;
+        let parts = Arc::new(Parts {
+            view: Mutex::new(View::default()),
+            stopping: AtomicBool::new(false),
+            mode: Mutex::new(config.mode),
+            protected: Mutex::new(protected(&config)),
+            sites: Mutex::new(site_names(&config.gateway)),
+            tls: Mutex::new(config.gateway.listeners.iter().map(|l| l.tls).collect()),
+            store: Mutex::new(reader),
+            gateway,
+            kernel,
+            bans,
+            writer,
+            started_at_ms,
+        });
+        let engine = EngineLoop::new(engine_config, value_key, config.seed, batches, plan);
+        let engine = {
+            let parts = Arc::clone(&parts);
+            std::thread::Builder::new()
+                .name("floodwall-engine".into())
+                .spawn(move || engine.run(&parts))
+                .map_err(NodeError::Thread)?
+        };
+        let mut node = Node { parts, control: None, engine: Some(engine), config };
+        if let Some(path) = node.config.control_socket.clone() {
+            let parts = Arc::clone(&node.parts);
+            node.control = Some(ControlServer::start(&path, move |request| answer(&parts, request))?);
+        }
+        Ok(node)
+    }
+
+    /// The gateway.
+    pub fn gateway(&self) -> &Gateway {
+        &self.parts.gateway
+    }
+
+    /// Where it listens, with the ports the kernel chose, and whether TLS is spoken there.
+    pub fn listening(&self) -> Vec<(SocketAddr, bool)> {
+        self.parts.listening()
+    }
+
+    /// The kernel filter.
+    pub fn kernel(&self) -> &Kernel {
+        &self.parts.kernel
+    }
+
+    /// What the engine's thread showed last.
+    pub(crate) fn view(&self) -> MutexGuard<'_, View> {
+        lock(&self.parts.view)
+    }
+
+    /// Sources banned now.
+    pub fn banned(&self) -> u64 {
+        self.parts.bans.len() as u64
+    }
+
+    /// The newest state of the newest incident since the start.
+    pub fn newest_incident(&self) -> Option<Incident> {
+        self.view().incidents.last().cloned()
+    }
+
+    /// Changes to another configuration. What cannot be changed while running (database, control
+    /// socket, interface) is named in the error and nothing is changed.
+    pub fn reload(&mut self, config: NodeConfig) -> Result<(), NodeError> {
+        let fixed = [
+            ("state_dir", config.database != self.config.database),
+            ("control_socket", config.control_socket != self.config.control_socket),
+            ("interface", config.interface != self.config.interface),
+        ];
+        if let Some((key, _)) = fixed.iter().find(|(_, changed)| *changed) {
+            return Err(NodeError::NeedsRestart(key));
+        }
+        self.parts.gateway.reload(config.gateway.clone())?;
+        self.parts.kernel.follow_listeners(&self.parts.gateway);
+        *lock(&self.parts.mode) = config.mode;
+        *lock(&self.parts.sites) = site_names(&config.gateway);
+        *lock(&self.parts.tls) = config.gateway.listeners.iter().map(|l| l.tls).collect();
+        *lock(&self.parts.protected) = protected(&config);
+        self.config = config;
+        Ok(())
+    }
+
+    /// Stops: no new connections, requests under way get `drain` to finish, the records are
+    /// written.
+    pub fn stop(mut self, drain: Duration) {
+        self.control = None;
+        self.parts.gateway.drain(drain);
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.parts.stopping.store(true, Ordering::Relaxed);
+        if let Some(engine) = self.engine.take() {
+            // The engine's thread never panics on input; if it did, stopping goes on regardless.
+            let _ = engine.join();
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn site_names(gateway: &GatewayConfig) -> Vec<(String, String)> {
+    let name = |names: &[String]| match names {
+        [] => "every host".to_owned(),
+        names => names.join(", "),
+    };
+    gateway.sites.iter().map(|s| (name(&s.names), s.origin.to_string())).collect()
+}
+
+fn protected(config: &NodeConfig) -> Protected {
+    let mut prefixes = config.gateway.operators.clone();
+    prefixes.extend(&config.gateway.trusted_proxies);
+    Protected {
+        prefixes,
+        // On the loopback interface everybody has a loopback address.
+        loopback_is_bannable: config.interface.as_deref() == Some("lo"),
+    }
+}
+
+/// Answers what is asked over the control socket.
+fn answer(parts: &Parts, request: Request) -> Response {
+    let failed = |error: floodwall_store::StoreError| Response::Error {
+        kind: ErrorKind::Internal,
+        message: error.to_string(),
+    };
+    match request {
+        Request::Status => Response::Status { status: Box::new(status::status(parts)) },
+        Request::Incidents { limit } => match lock(&parts.store).incidents(limit) {
+            Ok(listed) => {
+                let mut incidents = listed.incidents;
+                for unsaved in parts.writer.all_unsaved() {
+                    incidents.retain(|i| i.id != unsaved.id);
+                    incidents.insert(0, (*unsaved).clone());
+                }
+                incidents.sort_by_key(|i| std::cmp::Reverse(i.id));
+                incidents.truncate(limit);
+                Response::Incidents {
+                    incidents: incidents.iter().map(Into::into).collect(),
+                    unreadable: listed.unreadable,
+                }
+            }
+            Err(error) => failed(error),
+        },
+        Request::Incident { id } => {
+            if let Some(unsaved) = parts.writer.unsaved(id) {
+                return Response::Incident { incident: Box::new((*unsaved).clone()) };
+            }
+            match lock(&parts.store).incident(id) {
+                Ok(Some(incident)) => Response::Incident { incident: Box::new(incident) },
+                Ok(None) => Response::Error {
+                    kind: ErrorKind::NotFound,
+                    message: format!(
+                        "there is no incident {id}; `floodwall incidents` lists those there are"
+                    ),
+                },
+                Err(error) => failed(error),
+            }
+        }
+    }
+}
