@@ -81,7 +81,8 @@ impl AddressPlan {
                 prefixes.push(Prefix::new(Ipv4Addr::new(first, *octet, 0, 0).into(), 16));
             }
             for _ in 0..(to - from) / 4 {
-                let address = Ipv6Addr::new(0x2a00, v6 | rng.u16(..0x400), rng.u16(..), 0, 0, 0, 0, 0);
+                let address =
+                    Ipv6Addr::new(0x2a00, v6 | rng.u16(..0x400), rng.u16(..), 0, 0, 0, 0, 0);
                 prefixes.push(Prefix::new(address.into(), 48));
             }
             AddressPool { prefixes }

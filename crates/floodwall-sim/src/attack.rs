@@ -130,7 +130,8 @@ impl Kit {
         let stolen = rng.usize(1..=4);
         let count = if disguise == Disguise::RandomAgent { AGENTS_LISTED } else { stolen };
         let agents = (0..count).map(|_| listed_agent(honest, rng)).collect();
-        let languages = ["en-US,en;q=0.9", "en-US,en;q=0.5", "en-GB,en;q=0.9", "ru-RU,ru;q=0.9", "*"];
+        let languages =
+            ["en-US,en;q=0.9", "en-US,en;q=0.5", "en-GB,en;q=0.9", "ru-RU,ru;q=0.9", "*"];
         Kit {
             disguise,
             host: site.host.clone().into(),

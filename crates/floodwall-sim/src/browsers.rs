@@ -46,10 +46,18 @@ pub fn desktop() -> Vec<Share> {
     ] {
         firefox(&mut all, token, false, share);
     }
-    for (version, share) in
-        [("26.1", 0.4), ("26.0", 0.12), ("18.6", 0.22), ("18.5", 0.1), ("18.3.1", 0.05),
-         ("17.6", 0.06), ("17.4.1", 0.03), ("17.2.1", 0.02), ("16.6.1", 0.03), ("16.5", 0.01)]
-    {
+    for (version, share) in [
+        ("26.1", 0.4),
+        ("26.0", 0.12),
+        ("18.6", 0.22),
+        ("18.5", 0.1),
+        ("18.3.1", 0.05),
+        ("17.6", 0.06),
+        ("17.4.1", 0.03),
+        ("17.2.1", 0.02),
+        ("16.6.1", 0.03),
+        ("16.5", 0.01),
+    ] {
         let agent = format!(
             "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 \
              (KHTML, like Gecko) Version/{version} Safari/605.1.15"
@@ -64,11 +72,20 @@ pub fn mobile() -> Vec<Share> {
     let mut all = Vec::new();
     // Safari froze the system version in its user agent at 18_6 when iOS 26 came.
     for (system, version, share) in [
-        ("18_6", "26.1", 0.34), ("18_6", "26.0", 0.08), ("18_7", "26.1", 0.06),
-        ("18_6_2", "18.6", 0.12), ("18_5", "18.5", 0.1), ("18_4_1", "18.4", 0.05),
-        ("18_3_2", "18.3.1", 0.05), ("18_1_1", "18.1.1", 0.03), ("17_6_1", "17.6", 0.06),
-        ("17_5_1", "17.5", 0.03), ("17_2_1", "17.2", 0.015), ("16_7_11", "16.6", 0.03),
-        ("16_3_1", "16.3", 0.006), ("15_8_4", "15.6.6", 0.012),
+        ("18_6", "26.1", 0.34),
+        ("18_6", "26.0", 0.08),
+        ("18_7", "26.1", 0.06),
+        ("18_6_2", "18.6", 0.12),
+        ("18_5", "18.5", 0.1),
+        ("18_4_1", "18.4", 0.05),
+        ("18_3_2", "18.3.1", 0.05),
+        ("18_1_1", "18.1.1", 0.03),
+        ("17_6_1", "17.6", 0.06),
+        ("17_5_1", "17.5", 0.03),
+        ("17_2_1", "17.2", 0.015),
+        ("16_7_11", "16.6", 0.03),
+        ("16_3_1", "16.3", 0.006),
+        ("15_8_4", "15.6.6", 0.012),
     ] {
         let agent = format!(
             "Mozilla/5.0 (iPhone; CPU iPhone OS {system} like Mac OS X) AppleWebKit/605.1.15 \
@@ -86,10 +103,14 @@ pub fn mobile() -> Vec<Share> {
     chromium(&mut all, Brand::ChromeMobile, "\"Android\"", "Linux; Android 10; K", 0.30, 12);
     chromium(&mut all, Brand::EdgeMobile, "\"Android\"", "Linux; Android 10; K", 0.01, 3);
     chromium(&mut all, Brand::OperaMobile, "\"Android\"", "Linux; Android 10; K", 0.01, 3);
-    for (samsung, chrome, share) in
-        [(29, 136, 0.55), (28, 130, 0.25), (27, 125, 0.1), (26, 122, 0.05), (25, 121, 0.03),
-         (23, 115, 0.02)]
-    {
+    for (samsung, chrome, share) in [
+        (29, 136, 0.55),
+        (28, 130, 0.25),
+        (27, 125, 0.1),
+        (26, 122, 0.05),
+        (25, 121, 0.03),
+        (23, 115, 0.02),
+    ] {
         let brand = Brand::Samsung(samsung);
         let one = chromium_one(brand, "\"Android\"", "Linux; Android 10; K", chrome);
         all.push((one, share * 0.07));
@@ -104,13 +125,20 @@ pub fn mobile() -> Vec<Share> {
 /// Browsers inside apps: many devices, many builds, each rare. The long tail.
 fn embedded() -> Vec<Share> {
     const DEVICES: [(&str, &str); 14] = [
-        ("SM-S918B", "UP1A.231005.007"), ("SM-S928B", "AP3A.240905.015.A2"),
-        ("SM-A546B", "UP1A.231005.007"), ("SM-A155F", "AP3A.240905.015.A2"),
-        ("SM-G991B", "TP1A.220624.014"), ("Pixel 8", "BP1A.250505.005"),
-        ("Pixel 9 Pro", "BP3A.250905.014"), ("Pixel 6a", "AP4A.250205.002"),
-        ("Redmi Note 13", "TKQ1.221114.001"), ("2201117TY", "RKQ1.211001.001"),
-        ("moto g54 5G", "U1TD34.94-12-7"), ("CPH2609", "UKQ1.230924.001"),
-        ("M2101K6G", "SKQ1.210908.001"), ("NE2213", "UKQ1.230924.001"),
+        ("SM-S918B", "UP1A.231005.007"),
+        ("SM-S928B", "AP3A.240905.015.A2"),
+        ("SM-A546B", "UP1A.231005.007"),
+        ("SM-A155F", "AP3A.240905.015.A2"),
+        ("SM-G991B", "TP1A.220624.014"),
+        ("Pixel 8", "BP1A.250505.005"),
+        ("Pixel 9 Pro", "BP3A.250905.014"),
+        ("Pixel 6a", "AP4A.250205.002"),
+        ("Redmi Note 13", "TKQ1.221114.001"),
+        ("2201117TY", "RKQ1.211001.001"),
+        ("moto g54 5G", "U1TD34.94-12-7"),
+        ("CPH2609", "UKQ1.230924.001"),
+        ("M2101K6G", "SKQ1.210908.001"),
+        ("NE2213", "UKQ1.230924.001"),
     ];
     const APPS: [(&str, &str, f64); 4] = [
         ("com.facebook.katana", " [FB_IAB/FB4A;FBAV/535.0.0.49.72;]", 0.5),
@@ -128,7 +156,8 @@ fn embedded() -> Vec<Share> {
                     "Mozilla/5.0 (Linux; Android {android}; {device} Build/{build}; wv) \
                      AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 \
                      Chrome/{chrome}.0.7{}.{} Mobile Safari/537.36{suffix}",
-                    390 + at * 4, 40 + which * 31 + at
+                    390 + at * 4,
+                    40 + which * 31 + at
                 );
                 // The first devices are the common ones.
                 let weight = 0.05 * share * decay * 0.82_f64.powi(at as i32);
@@ -136,9 +165,16 @@ fn embedded() -> Vec<Share> {
             }
         }
     }
-    for (at, (system, build)) in
-        [("18_6_2", "22G100"), ("26_0_1", "23A355"), ("26_1", "23B85"), ("18_5", "22F76"),
-         ("17_6_1", "21G101"), ("18_1_1", "22B91")].iter().enumerate()
+    for (at, (system, build)) in [
+        ("18_6_2", "22G100"),
+        ("26_0_1", "23A355"),
+        ("26_1", "23B85"),
+        ("18_5", "22F76"),
+        ("17_6_1", "21G101"),
+        ("18_1_1", "22B91"),
+    ]
+    .iter()
+    .enumerate()
     {
         for (suffix, share) in [
             ("[FBAN/FBIOS;FBAV/536.0.0.44.108;FBBV/812345678;FBDV/iPhone15,4;FBMD/iPhone]", 0.55),
@@ -196,12 +232,7 @@ fn chromium(
     }
 }
 
-fn chromium_one(
-    brand: Brand,
-    platform: &'static str,
-    token: &str,
-    version: u32,
-) -> Implementation {
+fn chromium_one(brand: Brand, platform: &'static str, token: &str, version: u32) -> Implementation {
     let mobile = matches!(
         brand,
         Brand::ChromeMobile | Brand::EdgeMobile | Brand::OperaMobile | Brand::Samsung(_)
@@ -244,8 +275,9 @@ fn chromium_layout(version: u32) -> &'static Layout {
 
 /// `sec-ch-ua`: Chromium permutes the brands and the made-up one with its version.
 fn brands(version: u32, (name, named): (&str, u32)) -> Text {
-    let made_up = [("Not_A Brand", 99), ("Not;A=Brand", 24), ("Not.A/Brand", 8), ("Not)A;Brand", 99)]
-        [version as usize % 4];
+    let made_up =
+        [("Not_A Brand", 99), ("Not;A=Brand", 24), ("Not.A/Brand", 8), ("Not)A;Brand", 99)]
+            [version as usize % 4];
     let mut parts = [
         format!("\"Chromium\";v=\"{version}\""),
         format!("\"{name}\";v=\"{named}\""),
@@ -276,9 +308,8 @@ fn firefox(all: &mut Vec<Share>, token: &str, mobile: bool, share: f64) {
     // Extended support releases.
     for (version, weight) in usual.chain([(140, 0.07), (128, 0.02), (115, 0.03)]) {
         let platform = if mobile { format!("{version}.0") } else { "20100101".to_owned() };
-        let agent = format!(
-            "Mozilla/5.0 ({token}; rv:{version}.0) Gecko/{platform} Firefox/{version}.0"
-        );
+        let agent =
+            format!("Mozilla/5.0 ({token}; rv:{version}.0) Gecko/{platform} Firefox/{version}.0");
         let one = Implementation {
             class: ClientClass::Browser,
             mobile,

@@ -5,9 +5,7 @@
 use std::net::IpAddr;
 
 use floodwall_model::request::{Seen, request_kind};
-use floodwall_model::{
-    AttrWriter, Handling, Observation, RequestFacts, Source, Stage,
-};
+use floodwall_model::{AttrWriter, Handling, Observation, RequestFacts, Source, Stage};
 
 use crate::request::RequestSpec;
 

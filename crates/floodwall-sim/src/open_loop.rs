@@ -170,7 +170,8 @@ mod tests {
 
     #[test]
     fn visits_beyond_the_maximum_do_not_take_place_and_are_counted() {
-        let mut stream = stream_of(VisitorsConfig::crowd(2_000.0, RESULTS)).with_visits_live_max(50);
+        let mut stream =
+            stream_of(VisitorsConfig::crowd(2_000.0, RESULTS)).with_visits_live_max(50);
         while stream.next().is_some_and(|planned| planned.at_ms < 15_000) {
             assert!(stream.visits_live() <= 50);
         }
@@ -188,8 +189,7 @@ mod tests {
     fn merged_streams_are_in_order_and_whole() {
         let honest = VisitorsConfig { end_ms: 5_000, ..VisitorsConfig::honest(50.0) };
         let crowd = VisitorsConfig { end_ms: 5_000, ..VisitorsConfig::crowd(500.0, RESULTS) };
-        let apart =
-            stream_of(honest.clone()).count() + stream_of(crowd.clone()).count();
+        let apart = stream_of(honest.clone()).count() + stream_of(crowd.clone()).count();
         let merged: Vec<Planned> =
             merge(vec![Box::new(stream_of(honest)), Box::new(stream_of(crowd))]).collect();
         assert!(merged.is_sorted_by_key(|p| p.at_ms));

@@ -275,10 +275,8 @@ mod tests {
             ..bare.clone()
         };
         for implementation in mix.implementations() {
-            let profile = ClientProfile {
-                implementation: Arc::clone(implementation),
-                language: "en".into(),
-            };
+            let profile =
+                ClientProfile { implementation: Arc::clone(implementation), language: "en".into() };
             assert_eq!(
                 steady(names(&profile, &bare)),
                 steady(names(&profile, &full)),

@@ -207,11 +207,11 @@ impl Session {
         }
     }
 
-    /// How many requests the visit makes if all goes well. Uses the visit up.
-    pub fn count_requests(mut self) -> u64 {
+    /// How many requests the visit makes before `end_ms` if all goes well. Uses the visit up.
+    pub fn count_requests(mut self, end_ms: u64) -> u64 {
         let (mut count, mut answer) = (0, Answer::ok(0));
         while let Some(intent) = self.intend(&answer) {
-            count += 1;
+            count += u64::from(intent.at_ms < end_ms);
             answer.at_ms = intent.at_ms;
         }
         count

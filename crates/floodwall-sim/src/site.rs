@@ -76,10 +76,30 @@ pub struct Site {
 
 /// Words that people look for.
 const SEARCHES: [&str; 24] = [
-    "nhs", "housing", "bus routes", "candidates", "polling station", "postal vote", "schools",
-    "council tax", "potholes", "climate", "manifesto", "volunteer", "library", "cycling",
-    "social care", "rent", "recycling", "events", "hustings", "leaflets", "childcare",
-    "high street", "flooding", "hospital",
+    "nhs",
+    "housing",
+    "bus routes",
+    "candidates",
+    "polling station",
+    "postal vote",
+    "schools",
+    "council tax",
+    "potholes",
+    "climate",
+    "manifesto",
+    "volunteer",
+    "library",
+    "cycling",
+    "social care",
+    "rent",
+    "recycling",
+    "events",
+    "hustings",
+    "leaflets",
+    "childcare",
+    "high street",
+    "flooding",
+    "hospital",
 ];
 
 /// The page on which results are published.

@@ -27,6 +27,9 @@ pub const VISITORS_REMEMBERED_MAX: usize = 4_096;
 const WARM_MS: u64 = 60_000;
 /// A visitor stays away at least this long, ms.
 const AWAY_MS_MIN: u64 = 20_000;
+/// A crowd is judged by its first moments: only what a visit sends this soon counts towards its
+/// rate, ms. What visits send later comes on top, at most a tenth.
+const CROWD_WITHIN_MS: u64 = 10_000;
 /// Visits looked at to learn how many requests a visit makes.
 const VISITS_SAMPLED: u32 = 1_500;
 
@@ -92,7 +95,7 @@ impl VisitorsConfig {
             shared: 0.15,
             shared_addresses: 400,
             landing: Some(landing.to_owned()),
-            stays: 0.35,
+            stays: 0.3,
             ..VisitorsConfig::honest(rps)
         }
     }
@@ -226,7 +229,7 @@ impl SessionArrivals {
         self.forgotten
     }
 
-    /// Requests a visit makes on average.
+    /// Requests a visit makes on average, as far as they count towards the rate.
     pub fn requests_per_visit(&self) -> f64 {
         self.requests_per_visit
     }
@@ -239,8 +242,9 @@ impl SessionArrivals {
     fn learn_rate(&mut self) {
         let mut rng = self.rng.fork();
         std::mem::swap(&mut rng, &mut self.rng);
+        let within_ms = if self.config.warm { u64::MAX } else { CROWD_WITHIN_MS };
         let total: u64 =
-            (0..VISITS_SAMPLED).map(|_| self.session(0).count_requests()).sum();
+            (0..VISITS_SAMPLED).map(|_| self.session(0).count_requests(within_ms)).sum();
         std::mem::swap(&mut rng, &mut self.rng);
         self.next_id = 0;
         self.requests_per_visit = total as f64 / f64::from(VISITS_SAMPLED);
@@ -303,8 +307,7 @@ impl SessionArrivals {
         let class = profile.implementation.class;
         let source = self.source(class);
         let before = returning && class == ClientClass::Browser;
-        let cookie =
-            before.then(|| Text::from(format!("sid={:016x}", self.rng.u64(..))));
+        let cookie = before.then(|| Text::from(format!("sid={:016x}", self.rng.u64(..))));
         // He was here before the scene began and still holds what he saw.
         let all_assets = u64::MAX >> (64 - self.site.assets.len().clamp(1, 64));
         Visitor { source, profile, cookie, held: if before { all_assets } else { 0 } }
