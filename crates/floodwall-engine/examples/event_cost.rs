@@ -36,6 +36,9 @@ fn main() {
             events += chunk.len();
         }
         let ns = started.elapsed().as_nanos() as f64 / events as f64;
-        println!("{rate_rps:>7} requests/s: {ns:.0} ns per observation over {events}, {} searches", engine.status().minings);
+        println!(
+            "{rate_rps:>7} requests/s: {ns:.0} ns per observation over {events}, {} searches",
+            engine.status().minings
+        );
     }
 }

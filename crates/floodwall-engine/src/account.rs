@@ -5,9 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use floodwall_model::incident::{Counted, TimelineKind};
-use floodwall_model::{
-    Handling, Incident, IncidentVerdict, Mode, Observation, Prefix, RuleRecord,
-};
+use floodwall_model::{Handling, Incident, IncidentVerdict, Mode, Observation, Prefix, RuleRecord};
 
 use crate::distinct::Distinct;
 use crate::heavy::HeavyHitters;
@@ -97,11 +95,12 @@ impl Account {
     /// matched since onset: they reached the origin.
     pub fn rule_placed(&mut self, active: &ActiveRule, mode: Mode, before: u64, now_ms: u64) {
         let rule = &active.rule;
-        let acted = if mode == Mode::Protect { "placed" } else { "placed in shadow (not carried out)" };
+        let acted =
+            if mode == Mode::Protect { "placed" } else { "placed in shadow (not carried out)" };
         self.incident.note(
             now_ms,
             TimelineKind::RulePlaced,
-            format!("rule {} {acted}: {} {}", rule.id, rule.action.name(), rule.words),
+            format!("rule {} {acted}: {} them", rule.id, rule.action.name()),
         );
         self.incident.verdict = IncidentVerdict::Attack;
         self.incident.totals.attack_reached_origin += before;
@@ -160,7 +159,6 @@ impl Account {
         self.incident.clone()
     }
 }
-
 
 /// A source key without its host part: /24 for IPv4, /48 for IPv6.
 const fn network_key(source_key: u64) -> u64 {

@@ -5,8 +5,10 @@
 //! kept in segments, each a uniform sample; on a site with few visitors segments reach further back
 //! until there are enough records to judge by.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasherDefault;
 
+use floodwall_model::signature::IdentityHasher;
 use floodwall_model::{ATTR_COUNT, Attr, KnownSet, KnownValues, RequestKind, ValueId};
 
 use crate::random::{Random, mix};
@@ -92,9 +94,8 @@ impl Baseline {
             self.quarantine.pop_front();
             self.dropped += 1;
         }
-        let records: Vec<Record> = thin(epoch.records(), QUARANTINE_EPOCH_RECORDS)
-            .filter(|r| !r.explained)
-            .collect();
+        let records: Vec<Record> =
+            thin(epoch.records(), QUARANTINE_EPOCH_RECORDS).filter(|r| !r.explained).collect();
         if !records.is_empty() {
             self.quarantine.push_back(Waiting { end_ms: epoch.end_ms, records });
         }
@@ -105,15 +106,13 @@ impl Baseline {
         let since_ms = self.learned_since_ms.unwrap_or(now_ms);
         let age_ms = now_ms.saturating_sub(since_ms);
         let quarantine_ms = (age_ms / 10).clamp(QUARANTINE_MS_MIN, QUARANTINE_MS_MAX);
-        while let Some(waiting) = self
-            .quarantine
-            .pop_front_if(|waiting| waiting.end_ms + quarantine_ms <= now_ms)
+        while let Some(waiting) =
+            self.quarantine.pop_front_if(|waiting| waiting.end_ms + quarantine_ms <= now_ms)
         {
             self.revision += 1;
             for record in waiting.records {
                 let engaged = sources.find(record.source).map(|s| s.engaged());
-                self.segment_at(waiting.end_ms)
-                    .offer_with(random, || Learned { record, engaged });
+                self.segment_at(waiting.end_ms).offer_with(random, || Learned { record, engaged });
             }
         }
         self.forget(now_ms);
@@ -170,11 +169,6 @@ impl Baseline {
         self.quarantine.retain(|waiting| waiting.end_ms < since_ms);
     }
 
-    /// Grows with everything learned or forgotten.
-    pub const fn revision(&self) -> u64 {
-        self.revision
-    }
-
     /// Epochs in quarantine, most that fit, and how many were dropped unlearned.
     pub fn occupancy(&self) -> (usize, usize, u64) {
         (self.quarantine.len(), QUARANTINE_EPOCHS_MAX, self.dropped)
@@ -217,8 +211,12 @@ pub struct Frozen {
     pub span_s: u64,
     /// The baseline's revision.
     pub revision: u64,
-    once_in_mining: HashSet<(Attr, ValueId)>,
+    /// Per attribute, how often each value occurs in the mining half, and its only source if it
+    /// has one.
+    counts: Vec<ValueCounts>,
 }
+
+type ValueCounts = HashMap<ValueId, (u32, Option<u64>), BuildHasherDefault<IdentityHasher>>;
 
 /// Attributes for which "never seen before" is a predicate.
 pub const UNSEEN_ATTRS: [Attr; 6] = [
@@ -231,32 +229,25 @@ pub const UNSEEN_ATTRS: [Attr; 6] = [
 ];
 
 impl Frozen {
-    fn new(
-        mining: Vec<Learned>,
-        validation: Vec<Learned>,
-        span_s: u64,
-        revision: u64,
-    ) -> Self {
-        let (mut known, mut known_to_mining) = (KnownValues::none(), KnownValues::none());
-        let mut once_in_mining = HashSet::new();
-        for attr in UNSEEN_ATTRS {
-            let mut sources_of: HashMap<ValueId, Option<u64>> = HashMap::new();
-            for learned in &mining {
-                let source = learned.record.source;
-                sources_of
-                    .entry(learned.record.attrs[attr])
-                    .and_modify(|only| *only = only.filter(|s| *s == source))
-                    .or_insert(Some(source));
+    fn new(mining: Vec<Learned>, validation: Vec<Learned>, span_s: u64, revision: u64) -> Self {
+        let mut counts: Vec<ValueCounts> = vec![ValueCounts::default(); ATTR_COUNT];
+        for learned in &mining {
+            let source = learned.record.source;
+            for (counts, value) in counts.iter_mut().zip(learned.record.attrs.0) {
+                let (count, only) = counts.entry(value).or_insert((0, Some(source)));
+                *count += 1;
+                *only = only.filter(|s| *s == source);
             }
-            let in_mining: KnownSet = sources_of.keys().copied().collect();
-            let single = sources_of.iter().filter(|(_, only)| only.is_some());
-            once_in_mining.extend(single.map(|(id, _)| (attr, *id)));
+        }
+        let (mut known, mut known_to_mining) = (KnownValues::none(), KnownValues::none());
+        for attr in UNSEEN_ATTRS {
+            let in_mining: KnownSet = counts[attr as usize].keys().copied().collect();
             let mut in_both = in_mining.clone();
             in_both.extend(validation.iter().map(|l| l.record.attrs[attr]));
             known.learn(attr, in_both);
             known_to_mining.learn(attr, in_mining);
         }
-        Frozen { mining, validation, known, known_to_mining, span_s, revision, once_in_mining }
+        Frozen { mining, validation, known, known_to_mining, span_s, revision, counts }
     }
 
     /// A past made by hand.
@@ -273,17 +264,19 @@ impl Frozen {
     /// Whether a mining record's value would be unseen had its own source not been learned: the
     /// leave-one-out estimate of how often honest requests bring something new.
     pub fn unseen_leaving_out(&self, record: &Record, attr: Attr) -> bool {
-        record.attrs[attr].is_known()
-            && self.once_in_mining.contains(&(attr, record.attrs[attr]))
+        let value = record.attrs[attr];
+        let counted = self.counts.get(attr as usize).and_then(|c| c.get(&value));
+        value.is_known() && counted.is_some_and(|(_, only)| only.is_some())
+    }
+
+    /// How often a value occurs in the mining half.
+    pub fn count(&self, attr: Attr, value: ValueId) -> u32 {
+        self.counts.get(attr as usize).and_then(|c| c.get(&value)).map_or(0, |(count, _)| *count)
     }
 
     /// Share of learned requests of `kind` whose source behaved like a browser, with how many were
     /// looked at. Restricted to those that `select` accepts.
-    pub fn engaged_share(
-        &self,
-        kind: RequestKind,
-        select: impl Fn(&Record) -> bool,
-    ) -> (u64, u64) {
+    pub fn engaged_share(&self, kind: RequestKind, select: impl Fn(&Record) -> bool) -> (u64, u64) {
         let mut engaged = (0, 0);
         for learned in self.mining.iter().chain(&self.validation) {
             if let Some(yes) = learned.engaged

@@ -7,7 +7,7 @@ use floodwall_model::Mode;
 pub struct EngineConfig {
     /// Whether plans shall be carried out.
     pub mode: Mode,
-    /// Places in the table of sources, 56 bytes each. When full: the longest unused give way.
+    /// Places in the table of sources, 48 bytes each. When full: the longest unused give way.
     pub source_slots: usize,
     /// How long a rule stays without requests that match, ms.
     pub rule_ttl_ms: u64,

@@ -41,13 +41,6 @@ impl Distinct {
             raw.round() as u64
         }
     }
-
-    /// Takes in everything `other` saw.
-    pub fn merge(&mut self, other: &Distinct) {
-        for (mine, theirs) in self.registers.iter_mut().zip(other.registers.iter()) {
-            *mine = (*mine).max(*theirs);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -70,21 +63,5 @@ mod tests {
             let (estimate, truth) = (distinct.estimate() as f64, exact.len() as f64);
             assert!((estimate - truth).abs() <= truth * 0.05 + 1.0, "{estimate} for {truth}");
         }
-    }
-
-    #[test]
-    fn merging_is_counting_the_union() {
-        let (mut a, mut b, mut both) =
-            (Distinct::default(), Distinct::default(), Distinct::default());
-        for n in 0..3_000 {
-            a.insert(n);
-            both.insert(n);
-        }
-        for n in 2_000..6_000 {
-            b.insert(n);
-            both.insert(n);
-        }
-        a.merge(&b);
-        assert_eq!(a.estimate(), both.estimate());
     }
 }

@@ -37,6 +37,8 @@ const PENDING_MAX: usize = 8;
 const MINING_WANT: u64 = 500;
 /// Longest window mined, ms.
 const MINING_WINDOW_MS_MAX: u64 = 10_000;
+/// A frozen past is used again for so long, ms, unless it has grown by a tenth since.
+const FROZEN_FRESH_MS: u64 = 60_000;
 /// Incidents are handed out for storing at least this often while open, ms.
 const ACCOUNT_EVERY_MS: u64 = 5_000;
 /// A rise this small, as a multiple of what was expected plus a constant, requests/s, …
@@ -80,7 +82,7 @@ pub struct Engine {
     stats: WindowStats,
     onset: Onset,
     alarm: Option<Alarm>,
-    frozen: Option<Arc<Frozen>>,
+    frozen: Option<(u64, usize, Arc<Frozen>)>,
     book: RuleBook,
     account: Option<Account>,
     next_incident_id: u64,
@@ -235,7 +237,8 @@ impl Engine {
     fn alarm_tick(&mut self, finding: Option<Finding>) {
         let now_ms = self.now_ms;
         let weak = self.weak_rise();
-        let hot = finding.is_some() || !self.book.active().is_empty() || self.onset.hot(&self.stats);
+        let hot =
+            finding.is_some() || !self.book.active().is_empty() || self.onset.hot(&self.stats);
         let Some(alarm) = &mut self.alarm else {
             // A site just started knows too little to be alarmed by small things, and an alarm
             // would keep it from learning more.
@@ -283,17 +286,19 @@ impl Engine {
             < expected_rps * WEAK_RISE_FACTOR + WEAK_RISE_RPS
     }
 
+    /// The past to judge by. One that was frozen a minute ago is as good and spares the copying.
     fn freeze(&mut self) -> Arc<Frozen> {
-        let revision = self.baseline.revision();
-        match &self.frozen {
-            Some(frozen) if frozen.revision == revision => Arc::clone(frozen),
-            _ => {
-                let seed = self.random.word();
-                let frozen = Arc::new(self.baseline.freeze(seed));
-                self.frozen = Some(Arc::clone(&frozen));
-                frozen
+        let records = self.baseline.records();
+        if let Some((at_ms, then, frozen)) = &self.frozen {
+            let fresh = self.now_ms < at_ms + FROZEN_FRESH_MS;
+            let grown = records > then + then / 10;
+            if fresh && !grown {
+                return Arc::clone(frozen);
             }
         }
+        let frozen = Arc::new(self.baseline.freeze(self.random.word()));
+        self.frozen = Some((self.now_ms, records, Arc::clone(&frozen)));
+        frozen
     }
 
     fn close_alarm(&mut self, rise_accepted: bool) {
@@ -434,7 +439,7 @@ impl Engine {
         let normal_rps = pending.mined.projected.share() * alarm.finding.expected_rps;
         match self.book.place(rule, known, normal_rps, now_ms) {
             Ok(()) => {
-                self.placed(alarm);
+                self.placed(alarm, pending.mined.excess_share);
                 true
             }
             Err(why) => {
@@ -446,13 +451,19 @@ impl Engine {
     }
 
     /// A rule came into force: the incident opens, if it was not open.
-    fn placed(&mut self, alarm: &Alarm) {
+    fn placed(&mut self, alarm: &Alarm, excess_share: f64) {
         self.open_incident(alarm);
         let before = match self.book.active().last() {
             Some(active) => self.reached_before(&active.rule, alarm),
             None => 0,
         };
         if let (Some(account), Some(active)) = (&mut self.account, self.book.active().last()) {
+            let found = format!(
+                "a signature was found that describes {:.0} % of the rise: {}",
+                excess_share * 100.0,
+                active.rule.words
+            );
+            account.incident_mut().note(self.now_ms, TimelineKind::SignatureFound, found);
             account.rule_placed(active, self.config.mode, before, self.now_ms);
             self.stored_ms = 0;
         }
@@ -567,8 +578,8 @@ impl Engine {
     fn open_for_rise(&mut self) {
         let Some(alarm) = self.alarm.take() else { return };
         let lasts = self.now_ms >= alarm.opened_ms() + RISE_INCIDENT_MS && alarm.hot(self.now_ms);
-        let large = self.stats.per_10s_rps
-            > alarm.finding.expected_rps * RISE_INCIDENT_FACTOR + 10.0;
+        let large =
+            self.stats.per_10s_rps > alarm.finding.expected_rps * RISE_INCIDENT_FACTOR + 10.0;
         if self.account.is_none() && lasts && large {
             self.open_incident(&alarm);
             self.note_nothing_placed(&alarm);
@@ -671,8 +682,9 @@ fn crowd_evidence(evidence: &[floodwall_model::Evidence]) -> Option<String> {
     use floodwall_model::Family;
     let of = |family| evidence.iter().find(|e| e.family == family);
     let (mix, behaviour) = (of(Family::Implementation)?, of(Family::Behaviour)?);
-    (mix.log_odds <= -2.0 && behaviour.log_odds <= -1.0)
-        .then(|| format!("this is what a crowd looks like: {}; {}", mix.statement, behaviour.statement))
+    (mix.log_odds <= -2.0 && behaviour.log_odds <= -1.0).then(|| {
+        format!("this is what a crowd looks like: {}; {}", mix.statement, behaviour.statement)
+    })
 }
 
 fn blind_spots(kernel_filter: bool) -> Vec<String> {

@@ -269,8 +269,8 @@ fn behaviour(
         return None;
     }
     let (share, at_most) = (seen.share(), seen.upper_bound());
-    let at_least = 1.0
-        - Collateral { hits: seen.records - seen.hits, records: seen.records }.upper_bound();
+    let at_least =
+        1.0 - Collateral { hits: seen.records - seen.hits, records: seen.records }.upper_bound();
     let log_odds = if at_most < BEHAVIOUR_ATTACK_MAX * normal {
         4.0
     } else if at_most < 2.0 * BEHAVIOUR_ATTACK_MAX * normal {
@@ -299,7 +299,8 @@ fn settled_sources(
     scene: &Scene<'_>,
 ) -> Collateral {
     let until_ms = scene.now_ms.saturating_sub(u64::from(SETTLE_DS) * 100);
-    let from_ms = scene.now_ms.saturating_sub(BEHAVIOUR_MS).max(scene.onset_ms.saturating_sub(1_000));
+    let from_ms =
+        scene.now_ms.saturating_sub(BEHAVIOUR_MS).max(scene.onset_ms.saturating_sub(1_000));
     let mut looked_at = HashSet::new();
     let mut seen = Collateral::default();
     for record in scene.recent.between(from_ms, until_ms).flat_map(|e| e.records()) {
@@ -309,8 +310,7 @@ fn settled_sources(
         }
         let Some(state) = scene.sources.find(record.source) else { continue };
         // A source whose page is still on its way, or failed, had no chance to fetch anything.
-        let had_a_chance =
-            kind != RequestKind::Page || state.page_settled(scene.now_ds, SETTLE_DS);
+        let had_a_chance = kind != RequestKind::Page || state.page_settled(scene.now_ds, SETTLE_DS);
         if had_a_chance {
             seen.records += 1;
             seen.hits += u64::from(state.engaged());

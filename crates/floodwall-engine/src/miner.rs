@@ -31,6 +31,9 @@ const RESIDUAL_SHARE_MIN: f64 = 0.05;
 const BASELINE_SHARE_MIN: f64 = 0.03;
 /// … and this rate, requests/s. Below, rules are junk.
 const EXCESS_RPS_MIN: f64 = 2.0;
+/// A rise of the total below this many standard deviations is not looked into. Fewer than for a
+/// conjunction: one tool's requests stand out where the total does not.
+const RISE_SIGMA_MIN: f64 = 2.0;
 /// Tightening keeps at least this share of what a signature matched.
 const TIGHTEN_KEEP: f64 = 0.995;
 
@@ -52,8 +55,7 @@ const MINED: [Attr; 11] = [
 
 /// Attributes that narrow a signature down to what every attack request has in common, so that it
 /// spares visitors who differ: those with a cookie, those who came from a page.
-const TIGHTENING: [Attr; 4] =
-    [Attr::CookieState, Attr::RefererClass, Attr::Language, Attr::Method];
+const TIGHTENING: [Attr; 4] = [Attr::CookieState, Attr::RefererClass, Attr::Language, Attr::Method];
 
 /// What a signature is mined for.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -88,8 +90,6 @@ pub struct Mined {
     pub signature: Signature,
     /// Requests/s now that match.
     pub matched_rps: f64,
-    /// Of these, above what was normal, requests/s.
-    pub excess_rps: f64,
     /// Of the whole rise, the share it explains.
     pub excess_share: f64,
     /// Matches in the validation half of the past.
@@ -143,7 +143,10 @@ struct Node {
 /// Mines at most `wanted` signatures, the one that explains most first.
 pub fn mine(rise: &Rise<'_>, tier: Tier, wanted: usize) -> Vec<Mined> {
     let total_excess = rise.excess_rps();
-    if rise.now.records.is_empty() || total_excess <= EXCESS_RPS_MIN {
+    // Chance alone moves a count by its root; below that there is nothing to describe.
+    let sd = (rise.now.count as f64).sqrt() * 1000.0 / rise.now.span_ms.max(1) as f64;
+    let least = EXCESS_RPS_MIN.max(RISE_SIGMA_MIN * sd).max(BASELINE_SHARE_MIN * rise.expected_rps);
+    if rise.now.records.is_empty() || total_excess <= least {
         return Vec::new();
     }
     let literals = literals(rise);
@@ -159,16 +162,14 @@ pub fn mine(rise: &Rise<'_>, tier: Tier, wanted: usize) -> Vec<Mined> {
         }
         let search = Search { rise, tier, literals: &literals, residual };
         let Some(best) = search.best(&now_left, &past_left) else { break };
-        let predicates: Vec<Predicate> = members(best.members)
-            .map(|index| literals[index].predicate)
-            .collect();
+        let predicates: Vec<Predicate> =
+            members(best.members).map(|index| literals[index].predicate).collect();
         let signature = Signature::new(predicates);
         now_left = now_left.and_not(&best.now);
         past_left = past_left.and_not(&best.past);
         found.push(Mined {
             projected: validate(&signature, rise.past),
             matched_rps: best.now.count() as f64 * rise.now_weight(),
-            excess_rps: best.excess_rps,
             excess_share: (best.excess_rps / total_excess).min(1.0),
             signature,
         });
@@ -219,19 +220,15 @@ fn literals(rise: &Rise<'_>) -> Vec<Literal> {
 
 fn risen_values(rise: &Rise<'_>, attr: Attr) -> Vec<ValueId> {
     let mut now: HashMap<ValueId, u32> = HashMap::new();
-    let mut past: HashMap<ValueId, u32> = HashMap::new();
     for record in rise.now.records.iter().filter(|r| !r.explained) {
         *now.entry(record.attrs[attr]).or_default() += 1;
-    }
-    for learned in &rise.past.mining {
-        *past.entry(learned.record.attrs[attr]).or_default() += 1;
     }
     let (now_len, past_len) = (rise.now.records.len() as f64, rise.past.mining.len().max(1) as f64);
     let mut risen: Vec<(f64, ValueId)> = now
         .into_iter()
         .filter(|(value, _)| value.is_known())
         .filter_map(|(value, count)| {
-            let before = f64::from(past.get(&value).copied().unwrap_or(0));
+            let before = f64::from(rise.past.count(attr, value));
             let excess = f64::from(count) * rise.now_weight() - before * rise.past_weight();
             let lift = (f64::from(count) / now_len) / (before / past_len).max(1e-9);
             let substantial = excess > RESIDUAL_SHARE_MIN * rise.excess_rps();

@@ -84,7 +84,12 @@ impl Onset {
     }
 
     /// Ends a tick of `interval_s`. While `learning` is off, expectations stand still.
-    pub fn tick(&mut self, window: &WindowStats, interval_s: f64, learning: bool) -> Option<Finding> {
+    pub fn tick(
+        &mut self,
+        window: &WindowStats,
+        interval_s: f64,
+        learning: bool,
+    ) -> Option<Finding> {
         let now_ms = window.now_ms;
         if self.age_s >= WARM_UP_S {
             self.total.update(TOTAL, window.tick_requests as f64, self.upper_rps(), interval_s);
@@ -155,7 +160,13 @@ mod tests {
     use crate::window::Window;
 
     /// Runs a rate for some seconds; returns the tick of the first finding.
-    fn run(onset: &mut Onset, window: &mut Window, from: u64, seconds: u64, rps: u64) -> Option<u64> {
+    fn run(
+        onset: &mut Onset,
+        window: &mut Window,
+        from: u64,
+        seconds: u64,
+        rps: u64,
+    ) -> Option<u64> {
         for tick in from..from + seconds * 10 {
             let due = (tick + 1) * rps / 10 - tick * rps / 10;
             for _ in 0..due {

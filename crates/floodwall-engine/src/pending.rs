@@ -52,8 +52,8 @@ impl Pending {
             return Trial::Failed;
         }
         let matched = matched_rps * since_ms as f64 / 1000.0;
-        let enough =
-            since_ms >= CONFIRM_MS_MIN && (matched >= CONFIRM_MATCHED_MIN || since_ms >= CONFIRM_MS);
+        let enough = since_ms >= CONFIRM_MS_MIN
+            && (matched >= CONFIRM_MATCHED_MIN || since_ms >= CONFIRM_MS);
         let covers = matched_rps >= CONFIRM_COVERAGE * self.mined.matched_rps;
         match (enough, covers) {
             (false, _) => Trial::Waiting,
@@ -73,7 +73,6 @@ mod tests {
             mined: Mined {
                 signature: Signature::default(),
                 matched_rps: found_rps,
-                excess_rps: found_rps,
                 excess_share: 1.0,
                 projected: Collateral::default(),
             },

@@ -64,11 +64,6 @@ impl<T> Reservoir<T> {
         self.skip = 0;
         self.weight = 1.0;
     }
-
-    /// The sample and how many items it stands for.
-    pub fn into_parts(self) -> (Vec<T>, u64) {
-        (self.items, self.seen)
-    }
 }
 
 #[cfg(test)]

@@ -138,10 +138,7 @@ impl RuleBook {
 
     /// Known visitors' requests that a rule matched, among all of theirs while it was in force.
     pub fn measured(&self, active: &ActiveRule) -> Collateral {
-        Collateral {
-            hits: active.visitor_hits,
-            records: self.visitors - active.visitors_before,
-        }
+        Collateral { hits: active.visitor_hits, records: self.visitors - active.visitors_before }
     }
 
     /// Ends a tick: renews what still matches, returns what went out of force. `kernel_active`
@@ -160,8 +157,8 @@ impl RuleBook {
             let keep = (-interval_s / MATCH_TRACK_S).exp();
             active.matched_rps = active.matched_rps * keep + events / MATCH_TRACK_S;
             active.peak_rps = active.peak_rps.max(active.matched_rps);
-            let floor_rps = (active.normal_rps * RENEW_BASELINE_FACTOR)
-                .max(active.peak_rps * RENEW_PEAK_SHARE);
+            let floor_rps =
+                (active.normal_rps * RENEW_BASELINE_FACTOR).max(active.peak_rps * RENEW_PEAK_SHARE);
             if events > 0.0 && active.matched_rps > floor_rps || kernel_active {
                 active.rule.expires_at_ms = now_ms + ttl_ms;
             }
@@ -232,8 +229,7 @@ mod tests {
     const TTL_MS: u64 = 60_000;
 
     fn rule(book: &RuleBook, now_ms: u64) -> Rule {
-        let evidence =
-            |family| Evidence { family, log_odds: 3.0, statement: String::new() };
+        let evidence = |family| Evidence { family, log_odds: 3.0, statement: String::new() };
         Rule {
             id: book.next_id(),
             signature: Signature::new(vec![Predicate::Is(Attr::UserAgent, ValueId(7))]),
@@ -284,10 +280,7 @@ mod tests {
         let ended = book.tick(100, 0.1, TTL_MS, false);
         assert!(ended[0].why.starts_with("withdrawn"));
         let again = rule(&book, 100);
-        assert_eq!(
-            book.place(again, &KnownValues::none(), 0.0, 100),
-            Err(Rejection::Collateral)
-        );
+        assert_eq!(book.place(again, &KnownValues::none(), 0.0, 100), Err(Rejection::Collateral));
     }
 
     #[test]
@@ -311,9 +304,6 @@ mod tests {
         let mut book = RuleBook::new(1);
         let mut unsound = rule(&book, 0);
         unsound.evidence.pop();
-        assert_eq!(
-            book.place(unsound, &KnownValues::none(), 0.0, 0),
-            Err(Rejection::OneFamily)
-        );
+        assert_eq!(book.place(unsound, &KnownValues::none(), 0.0, 0), Err(Rejection::OneFamily));
     }
 }

@@ -27,7 +27,6 @@ pub struct SourceState {
     page_done_ds: u32,
     /// Low half of the user-agent id with which the source behaved like a browser.
     engaged_agent: u32,
-    passed_ds: u32,
     blocked_since_ds: u32,
     blocked: u16,
     bans: u8,
@@ -61,11 +60,6 @@ impl SourceState {
         (self.blocked as u32, self.last_ds.saturating_sub(self.blocked_since_ds))
     }
 
-    /// How long ago a request of it passed, tenths of a second; `None` if none ever did.
-    pub const fn passed_ago_ds(&self, now_ds: u32) -> Option<u32> {
-        if self.passed_ds == 0 { None } else { Some(now_ds.saturating_sub(self.passed_ds)) }
-    }
-
     /// How often it has been banned.
     pub const fn bans(&self) -> u8 {
         self.bans
@@ -81,7 +75,7 @@ impl SourceState {
 /// A finished window of one source: how many requests it held.
 pub type FinishedWindow = Option<u32>;
 
-/// The table. Memory is fixed: `slots` × 56 bytes.
+/// The table. Memory is fixed: `slots` × 48 bytes.
 #[derive(Debug)]
 pub struct Sources {
     slots: Vec<SourceState>,
@@ -140,7 +134,6 @@ impl Sources {
                 state.blocked = state.blocked.saturating_add(1);
             }
             handling if handling.passed() => {
-                state.passed_ds = now_ds;
                 state.blocked = 0;
             }
             _ => {}

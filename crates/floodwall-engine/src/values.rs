@@ -139,8 +139,11 @@ impl ValueRates {
             let slot = &mut self.slots[index as usize];
             let events = f64::from(std::mem::take(&mut slot.events));
             let since_s = now_ms.saturating_sub(slot.updated_ms) as f64 / 1000.0;
-            let decayed =
-                if learning { f64::from(slot.rate) * (-since_s / TRACK_S).exp() } else { slot.rate.into() };
+            let decayed = if learning {
+                f64::from(slot.rate) * (-since_s / TRACK_S).exp()
+            } else {
+                slot.rate.into()
+            };
             let expected_rps = decayed / filled.max(0.01);
             let upper_rps = expected_rps * (1.0 + MARGIN) + FLOOR_RPS;
             // Ticks without this value were not visited: their part of the sum is made up here.
@@ -154,17 +157,14 @@ impl ValueRates {
             } else {
                 slot.rate = decayed as f32;
             }
-            let present = f64::from(slot.present) * (-since_s / PRESENT_S).exp() + events / PRESENT_S;
+            let present =
+                f64::from(slot.present) * (-since_s / PRESENT_S).exp() + events / PRESENT_S;
             slot.present = present as f32;
             slot.updated_ms = now_ms;
             if slot.cusum.alarmed(RARE) {
                 let attr = FOLLOWED[index as usize / (SETS * WAYS)];
-                let alarm = ValueAlarm {
-                    attr,
-                    id: ValueId(slot.id),
-                    expected_rps,
-                    present_rps: present,
-                };
+                let alarm =
+                    ValueAlarm { attr, id: ValueId(slot.id), expected_rps, present_rps: present };
                 let rise = present - expected_rps;
                 if loudest.is_none_or(|(most, _)| rise > most) {
                     loudest = Some((rise, alarm));

@@ -3,9 +3,9 @@
 
 mod support;
 
-use floodwall_sim::{CouncilConfig, Label, VisitorsConfig};
 use floodwall_sim::attack::Disguise;
 use floodwall_sim::site::RESULTS;
+use floodwall_sim::{CouncilConfig, Label, VisitorsConfig};
 use support::{Score, Stage0, View, run, with_seeds};
 
 /// Sixty quiet seconds, then the attack for thirty.
@@ -27,17 +27,23 @@ fn check_stopped(score: &Score, what: &str) {
 
 #[test]
 fn a_tool_with_stolen_user_agents_is_stopped_within_three_seconds() {
-    with_seeds(|seed| check_stopped(&council(100.0, Disguise::StolenAgents, View::Gateway, seed), "stolen agents"));
+    with_seeds(|seed| {
+        check_stopped(&council(100.0, Disguise::StolenAgents, View::Gateway, seed), "stolen agents")
+    });
 }
 
 #[test]
 fn a_tool_that_changes_its_user_agent_with_every_request_is_stopped() {
-    with_seeds(|seed| check_stopped(&council(100.0, Disguise::RandomAgent, View::Gateway, seed), "random agents"));
+    with_seeds(|seed| {
+        check_stopped(&council(100.0, Disguise::RandomAgent, View::Gateway, seed), "random agents")
+    });
 }
 
 #[test]
 fn a_small_site_is_defended_too() {
-    with_seeds(|seed| check_stopped(&council(20.0, Disguise::StolenAgents, View::Gateway, seed), "20/s"));
+    with_seeds(|seed| {
+        check_stopped(&council(20.0, Disguise::StolenAgents, View::Gateway, seed), "20/s")
+    });
 }
 
 #[test]
@@ -51,9 +57,16 @@ fn a_perfect_mimic_is_not_answered_with_an_invented_rule() {
 }
 
 #[test]
-fn the_same_attack_is_found_in_an_access_log() {
+fn in_an_access_log_most_of_a_tool_under_browsers_names_is_found() {
     with_seeds(|seed| {
-        check_stopped(&council(50.0, Disguise::RandomAgent, View::AccessLog, seed), "access log");
+        let score = council(50.0, Disguise::StolenAgents, View::AccessLog, seed);
+        println!("{score:#?}");
+        let rule_ms = score.first_rule_ms.expect("a rule");
+        assert!((60_000..=64_000).contains(&rule_ms), "rule at {rule_ms} ms");
+        // A log shows no header order: where the stolen name is one that visitors use too, only
+        // its combination with a path and no referer tells, and that not for every path.
+        assert!(score.leakage() <= 0.5, "leakage {:.4}", score.leakage());
+        assert!(score.refused_share(Label::Honest) <= 0.001);
     });
 }
 
@@ -63,7 +76,11 @@ fn browsers_headers_in_wrong_combinations_are_found() {
         let score = council(100.0, Disguise::CopiedMarginals, View::Gateway, seed);
         println!("{score:#?}");
         // The claim is limited: most of it is stopped, honest visitors are spared.
-        assert!(score.refused_share(Label::Honest) <= 0.001, "{}", score.refused_share(Label::Honest));
+        assert!(
+            score.refused_share(Label::Honest) <= 0.001,
+            "{}",
+            score.refused_share(Label::Honest)
+        );
     });
 }
 

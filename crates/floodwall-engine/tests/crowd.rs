@@ -2,15 +2,14 @@
 
 mod support;
 
-use floodwall_sim::{Label, VisitorsConfig};
 use floodwall_sim::site::RESULTS;
+use floodwall_sim::{Label, VisitorsConfig};
 use support::{Score, Stage0, View, run, with_seeds};
 
 fn crowd(config: VisitorsConfig, view: View, seed: u64) -> Score {
     let stage = Stage0::new(seed);
     let config = VisitorsConfig { start_ms: 60_000, ..config };
-    let streams =
-        vec![stage.visitors(VisitorsConfig::honest(50.0)), stage.visitors(config)];
+    let streams = vec![stage.visitors(VisitorsConfig::honest(50.0)), stage.visitors(config)];
     run(streams, 110_000, view, seed)
 }
 

@@ -57,10 +57,7 @@ impl Handling {
 
     /// Whether the request was let through.
     pub const fn passed(self) -> bool {
-        matches!(
-            self,
-            Handling::Passed | Handling::WouldBlock(_) | Handling::WouldThrottle(_)
-        )
+        matches!(self, Handling::Passed | Handling::WouldBlock(_) | Handling::WouldThrottle(_))
     }
 }
 

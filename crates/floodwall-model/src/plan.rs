@@ -400,10 +400,7 @@ mod tests {
             words: String::new(),
             predicates: Vec::new(),
             projected: Collateral { hits: 0, records: 30_000 },
-            evidence: vec![
-                evidence(Family::Implementation, 3.0),
-                evidence(Family::Behaviour, 4.0),
-            ],
+            evidence: vec![evidence(Family::Implementation, 3.0), evidence(Family::Behaviour, 4.0)],
             placed_at_ms: 1_000,
             expires_at_ms: 61_000,
         }
@@ -432,11 +429,16 @@ mod tests {
 
     #[test]
     fn one_family_is_not_enough() {
-        check(|r| r.evidence = vec![evidence(Family::Implementation, 3.0)], Some(Rejection::OneFamily));
+        check(
+            |r| r.evidence = vec![evidence(Family::Implementation, 3.0)],
+            Some(Rejection::OneFamily),
+        );
         check(
             |r| {
-                r.evidence =
-                    vec![evidence(Family::Implementation, 3.0), evidence(Family::Inconsistency, 3.0)]
+                r.evidence = vec![
+                    evidence(Family::Implementation, 3.0),
+                    evidence(Family::Inconsistency, 3.0),
+                ]
             },
             Some(Rejection::OneFamily),
         );
@@ -467,7 +469,10 @@ mod tests {
     #[test]
     fn unmeasured_collateral_is_not_zero() {
         check(|r| r.projected = Collateral::default(), Some(Rejection::Collateral));
-        check(|r| r.projected = Collateral { hits: 40, records: 30_000 }, Some(Rejection::Collateral));
+        check(
+            |r| r.projected = Collateral { hits: 40, records: 30_000 },
+            Some(Rejection::Collateral),
+        );
     }
 
     #[test]
@@ -494,9 +499,8 @@ mod tests {
 
     #[test]
     fn rules_beyond_the_maximum_are_left_out_and_said() {
-        let rules = (0..RULES_MAX as u32 + 3)
-            .map(|id| Rule { id: RuleId(id), ..sound() })
-            .collect();
+        let rules =
+            (0..RULES_MAX as u32 + 3).map(|id| Rule { id: RuleId(id), ..sound() }).collect();
         let (plan, rejected) = Plan { made_at_ms: 1_000, rules, ..Plan::default() }.check();
         assert_eq!(plan.rules().len(), RULES_MAX);
         assert!(rejected.iter().all(|r| r.why == Rejection::TooManyRules));

@@ -256,16 +256,37 @@ fn extension(path: &[u8]) -> Option<&[u8]> {
 
 fn is_asset_extension(ext: &[u8]) -> bool {
     const ASSETS: [&[u8]; 25] = [
-        b"css", b"js", b"mjs", b"png", b"jpg", b"jpeg", b"gif", b"svg", b"ico", b"webp", b"avif",
-        b"woff", b"woff2", b"ttf", b"otf", b"eot", b"map", b"mp4", b"webm", b"mp3", b"ogg", b"bmp",
-        b"wasm", b"webmanifest", b"cur",
+        b"css",
+        b"js",
+        b"mjs",
+        b"png",
+        b"jpg",
+        b"jpeg",
+        b"gif",
+        b"svg",
+        b"ico",
+        b"webp",
+        b"avif",
+        b"woff",
+        b"woff2",
+        b"ttf",
+        b"otf",
+        b"eot",
+        b"map",
+        b"mp4",
+        b"webm",
+        b"mp3",
+        b"ogg",
+        b"bmp",
+        b"wasm",
+        b"webmanifest",
+        b"cur",
     ];
     ASSETS.iter().any(|a| a.eq_ignore_ascii_case(ext))
 }
 
 fn is_data_extension(ext: &[u8]) -> bool {
-    const DATA: [&[u8]; 8] =
-        [b"json", b"xml", b"rss", b"atom", b"txt", b"csv", b"ics", b"zip"];
+    const DATA: [&[u8]; 8] = [b"json", b"xml", b"rss", b"atom", b"txt", b"csv", b"ics", b"zip"];
     DATA.iter().any(|a| a.eq_ignore_ascii_case(ext))
 }
 

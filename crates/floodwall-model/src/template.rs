@@ -142,10 +142,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn check(
-        write: fn(&[u8], &mut Vec<u8>),
-        rows: &[(&str, &str)],
-    ) {
+    fn check(write: fn(&[u8], &mut Vec<u8>), rows: &[(&str, &str)]) {
         let mut out = Vec::new();
         for (input, expected) in rows {
             write(input.as_bytes(), &mut out);
@@ -188,7 +185,10 @@ mod tests {
 
     #[test]
     fn agents_of_two_versions_have_one_shape() {
-        check(agent_shape, &[("Chrome/120.0.1", "Chrome/#.#.#"), ("Chrome/9.10.11", "Chrome/#.#.#")]);
+        check(
+            agent_shape,
+            &[("Chrome/120.0.1", "Chrome/#.#.#"), ("Chrome/9.10.11", "Chrome/#.#.#")],
+        );
     }
 
     #[test]

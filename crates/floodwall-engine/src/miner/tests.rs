@@ -89,7 +89,9 @@ fn nothing_is_found_where_nothing_rose() {
 #[test]
 fn an_empty_sample_and_an_empty_past_are_no_trouble() {
     let (sample, past) = (Sample::default(), Baseline::new().freeze(1));
-    assert!(mine(&Rise { now: &sample, expected_rps: 0.0, past: &past }, Tier::Block, 8).is_empty());
+    assert!(
+        mine(&Rise { now: &sample, expected_rps: 0.0, past: &past }, Tier::Block, 8).is_empty()
+    );
 }
 
 /// The best excess that any conjunction of at most two predicates explains without hitting the
@@ -106,11 +108,9 @@ fn exhaustive(sample: &Sample, past: &Frozen) -> f64 {
     let mut best: f64 = 0.0;
     for a in &predicates {
         for b in &predicates {
-            let names_software =
-                a.attr().is_implementation() || b.attr().is_implementation();
-            let holds = |r: &Record| {
-                a.matches(&r.attrs, &past.known) && b.matches(&r.attrs, &past.known)
-            };
+            let names_software = a.attr().is_implementation() || b.attr().is_implementation();
+            let holds =
+                |r: &Record| a.matches(&r.attrs, &past.known) && b.matches(&r.attrs, &past.known);
             if names_software && !past.mining.iter().any(|l| holds(&l.record)) {
                 let matched = sample.records.iter().filter(|r| holds(r)).count() as f64;
                 best = best.max(matched * sample.weight_rps());

@@ -179,8 +179,7 @@ pub fn run(
 }
 
 fn see(planned: &Planned, view: View, writer: &mut AttrWriter) -> Observation {
-    let mut observation =
-        observe(&planned.request, planned.source, T0_MS + planned.at_ms, writer);
+    let mut observation = observe(&planned.request, planned.source, T0_MS + planned.at_ms, writer);
     observation.stage = Stage::Whole;
     observation.kind = planned.kind;
     observation.outcome = Some(Outcome { status: 200, bytes: 5_000, origin_ms: Some(20) });
@@ -196,9 +195,7 @@ fn as_logged(attrs: &Attrs) -> Attrs {
     for attr in [Attr::HeaderOrder, Attr::Language, Attr::CookieState, Attr::Host] {
         logged[attr] = ValueId::UNKNOWN;
     }
-    logged[Attr::Implementation] = ValueKey::new(3, 4).combine(
-        Attr::Implementation,
-        &[logged[Attr::UserAgent], logged[Attr::HttpVersion]],
-    );
+    logged[Attr::Implementation] = ValueKey::new(3, 4)
+        .combine(Attr::Implementation, &[logged[Attr::UserAgent], logged[Attr::HttpVersion]]);
     logged
 }
