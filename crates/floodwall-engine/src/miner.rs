@@ -21,6 +21,8 @@ const VALUES_PER_ATTR: usize = 6;
 const BEAM_WIDTH: usize = 32;
 /// Deepest conjunction searched; tightening may add up to [`PREDICATES_MAX`].
 const DEPTH_MAX: usize = 4;
+/// Acceptable conjunctions kept for the case that the validation half refutes the best.
+const ACCEPTABLE_MAX: usize = 8;
 /// A value must be this much more frequent now than before to be tried.
 const LIFT_MIN: f64 = 1.15;
 /// A conjunction must explain an excess of this many standard deviations…
@@ -162,9 +164,7 @@ pub fn mine(rise: &Rise<'_>, tier: Tier, wanted: usize) -> Vec<Mined> {
         }
         let search = Search { rise, tier, literals: &literals, residual };
         let Some(best) = search.best(&now_left, &past_left) else { break };
-        let predicates: Vec<Predicate> =
-            members(best.members).map(|index| literals[index].predicate).collect();
-        let signature = Signature::new(predicates);
+        let signature = search.signature(&best);
         now_left = now_left.and_not(&best.now);
         past_left = past_left.and_not(&best.past);
         found.push(Mined {
@@ -259,7 +259,7 @@ impl Search<'_> {
             hits: 0,
         };
         let (mut beam, mut seen) = (vec![root], HashSet::new());
-        let mut best: Option<(f64, Node)> = None;
+        let mut acceptable: Vec<(f64, Node)> = Vec::new();
         for _ in 0..DEPTH_MAX {
             let mut next: Vec<Node> = Vec::new();
             for node in &beam {
@@ -271,17 +271,49 @@ impl Search<'_> {
                     next.extend(self.extend(node, index, members));
                 }
             }
-            for node in &next {
-                let score = self.score(node);
-                if self.acceptable(node) && best.as_ref().is_none_or(|(most, _)| score > *most) {
-                    best = Some((score, node.clone()));
-                }
-            }
+            let scored = next.iter().filter(|n| self.acceptable(n)).map(|n| (self.score(n), n.clone()));
+            acceptable.extend(scored);
+            acceptable.sort_by(|a, b| b.0.total_cmp(&a.0));
+            acceptable.truncate(ACCEPTABLE_MAX);
             next.sort_by(|a, b| self.rank(b).total_cmp(&self.rank(a)));
             next.truncate(BEAM_WIDTH);
             beam = next;
         }
-        best.map(|(_, node)| self.tighten(node))
+        acceptable.into_iter().find_map(|(_, node)| self.validated(self.tighten(node)))
+    }
+
+    /// The node if the half of the past it was not chosen by bears it out; otherwise the best
+    /// extension that spares the visitors found there.
+    fn validated(&self, node: Node) -> Option<Node> {
+        if self.tier == Tier::Throttle || self.holds_up(&node) {
+            return Some(node);
+        }
+        if node.depth >= PREDICATES_MAX {
+            return None;
+        }
+        let mut extensions: Vec<Node> = (0..self.literals.len())
+            .filter(|index| !self.repeats_attr(&node, *index))
+            .filter_map(|index| self.extend(&node, index, node.members | 1 << index))
+            .filter(|extended| self.acceptable(extended))
+            .collect();
+        extensions.sort_by(|a, b| self.score(b).total_cmp(&self.score(a)));
+        extensions.into_iter().find(|extended| self.holds_up(extended))
+    }
+
+    fn holds_up(&self, node: &Node) -> bool {
+        let signature = self.signature(node);
+        self.bounded(validate(&signature, self.rise.past), signature.predicates())
+    }
+
+    fn signature(&self, node: &Node) -> Signature {
+        Signature::new(members(node.members).map(|m| self.literals[m].predicate).collect())
+    }
+
+    fn bounded(&self, collateral: Collateral, predicates: &[Predicate]) -> bool {
+        // No hit on a small sample proves little, and nothing about what is new by definition.
+        let exact = predicates.iter().all(|p| matches!(p, Predicate::Is(..)));
+        (exact && collateral.hits == 0)
+            || collateral.upper_bound() <= self.tier.collateral_max()
     }
 
     /// The node with one more literal, if it still explains something substantial.
@@ -315,10 +347,9 @@ impl Search<'_> {
     fn acceptable(&self, node: &Node) -> bool {
         let collateral =
             Collateral { hits: node.hits, records: self.rise.past.mining.len() as u64 };
-        let bounded = node.hits == 0 || collateral.upper_bound() <= self.tier.collateral_max();
-        let predicates: Vec<Predicate> =
-            members(node.members).map(|m| self.literals[m].predicate).collect();
-        bounded && self.tier.admits(&predicates)
+        let signature = self.signature(node);
+        let predicates = signature.predicates();
+        self.bounded(collateral, predicates) && self.tier.admits(predicates)
     }
 
     /// What decides: explained excess, less a little per predicate, less what hits the past.

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{PREDICATES_MAX, RULE_TTL_MS_MAX, RULES_MAX};
-use crate::signature::{KnownValues, Signature};
+use crate::signature::{KnownValues, Predicate, Signature};
 use crate::value::Attrs;
 
 /// BLOCK: share of past honest requests that a rule may match (design/detection.md § 3.5).
@@ -309,7 +309,11 @@ fn check_block(rule: &Rule, collateral_total: f64) -> Result<(), Rejection> {
     if contradicted || rule.log_odds() < BLOCK_LOG_ODDS_MIN {
         return Err(Rejection::WeakEvidence);
     }
-    let small_but_clean = rule.projected.hits == 0
+    // On a small site honest visitors bring something new all the time: "never seen before" has to
+    // be measured there like everywhere else.
+    let exact = predicates_exact(&rule.signature);
+    let small_but_clean = exact
+        && rule.projected.hits == 0
         && rule.projected.records >= SMALL_BASELINE_RECORDS_MIN
         && rule.log_odds() >= SMALL_BASELINE_LOG_ODDS_MIN;
     if rule.projected.upper_bound() > BLOCK_COLLATERAL_MAX && !small_but_clean {
@@ -319,6 +323,10 @@ fn check_block(rule: &Rule, collateral_total: f64) -> Result<(), Rejection> {
         return Err(Rejection::CollateralTotal);
     }
     Ok(())
+}
+
+fn predicates_exact(signature: &Signature) -> bool {
+    signature.predicates().iter().all(|p| matches!(p, Predicate::Is(..)))
 }
 
 fn check_throttle(rule: &Rule, per_source_per_10s: u32) -> Result<(), Rejection> {
@@ -381,7 +389,6 @@ impl CheckedPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::Predicate;
     use crate::value::{Attr, ValueId};
 
     fn evidence(family: Family, log_odds: f64) -> Evidence {
@@ -480,6 +487,19 @@ mod tests {
         check(|r| r.projected = Collateral { hits: 0, records: 400 }, None);
         check(|r| r.projected = Collateral { hits: 1, records: 400 }, Some(Rejection::Collateral));
         check(|r| r.projected = Collateral { hits: 0, records: 50 }, Some(Rejection::Collateral));
+    }
+
+    #[test]
+    fn never_seen_before_is_no_description_on_a_small_site() {
+        let unseen = Signature::new(vec![Predicate::Unseen(Attr::Implementation)]);
+        check(|r| r.signature = unseen.clone(), None);
+        check(
+            |r| {
+                r.signature = unseen.clone();
+                r.projected = Collateral { hits: 0, records: 400 };
+            },
+            Some(Rejection::Collateral),
+        );
     }
 
     #[test]

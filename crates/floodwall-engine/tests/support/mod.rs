@@ -26,20 +26,33 @@ pub enum View {
     AccessLog,
 }
 
-/// Runs `check` with fresh seeds, printed so that a failure can be replayed: FLOODWALL_SEED fixes
-/// the seed, FLOODWALL_SEEDS says how many (two unless told).
-pub fn with_seeds(check: impl Fn(u64)) {
+/// Seeds to run with, printed so that a failure can be replayed: FLOODWALL_SEED fixes the one,
+/// FLOODWALL_SEEDS says how many fresh ones (`usual` unless told).
+pub fn seeds(usual: u64) -> Vec<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|s| s.parse::<u64>().ok());
     if let Some(seed) = number("FLOODWALL_SEED") {
-        return check(seed);
+        return vec![seed];
     }
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let fresh = since.map_or(1, |d| d.as_nanos() as u64);
-    for n in 0..number("FLOODWALL_SEEDS").unwrap_or(2) {
-        let seed = fresh.wrapping_add(n);
-        println!("seed {seed} (FLOODWALL_SEED={seed} replays it)");
+    let seeds: Vec<u64> =
+        (0..number("FLOODWALL_SEEDS").unwrap_or(usual)).map(|n| fresh.wrapping_add(n)).collect();
+    println!("seeds {seeds:?} (FLOODWALL_SEED=… replays one)");
+    seeds
+}
+
+/// Runs `check` with every seed.
+pub fn with_seeds(check: impl Fn(u64)) {
+    for seed in seeds(2) {
+        println!("seed {seed}");
         check(seed);
     }
+}
+
+/// The middle one of several figures.
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 /// The pieces a scene is put together from.
@@ -94,6 +107,11 @@ pub struct Score {
 impl Score {
     pub fn refused_share(&self, label: Label) -> f64 {
         share(self.all.get(&label))
+    }
+
+    /// Refused and received requests of a label.
+    pub fn refused(&self, label: Label) -> (u64, u64) {
+        self.all.get(&label).map_or((0, 0), |(passed, refused)| (*refused, passed + refused))
     }
 
     pub fn leakage(&self) -> f64 {

@@ -266,13 +266,19 @@ mod tests {
     fn answers_end_where_their_framing_says() {
         check("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", Ok((200, true, None)));
         check("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", Ok((304, true, None)));
-        check("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", Ok((403, false, None)));
+        check(
+            "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            Ok((403, false, None)),
+        );
         check("HTTP/1.1 200 OK\r\n\r\nuntil the end", Ok((200, false, None)));
         check(
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nwiki\r\n0\r\nT: 1\r\n\r\n",
             Ok((200, true, None)),
         );
-        check("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", Ok((204, true, None)));
+        check(
+            "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+            Ok((204, true, None)),
+        );
         check(
             "HTTP/1.1 200 OK\r\nSet-Cookie: sid=ab; Path=/\r\nContent-Length: 0\r\n\r\n",
             Ok((200, true, Some("sid=ab"))),

@@ -105,9 +105,15 @@ impl DemoArgs {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use clap::Parser;
+    use floodwall_model::RequestKind;
+    use floodwall_sim::site::RESULTS;
+    use floodwall_sim::{AddressPlan, OpenLoop, SessionArrivals, Site, VisitorsConfig};
 
     use super::*;
+    use crate::demo::queue::{OTHER_UNITS, PAGE_UNITS};
 
     #[derive(Parser)]
     struct Line {
@@ -121,6 +127,29 @@ mod tests {
         assert_eq!((demo.attack_sources, demo.attack_period), (3_000, 3));
         assert!(demo.seed.is_none() && !demo.fast && !demo.json);
         assert_eq!(demo.crowd_rps(), 1_600);
+    }
+
+    /// Units a second that visitors of this kind cost between two seconds of their scene.
+    fn units_per_s(config: VisitorsConfig, from_s: u64, to_s: u64) -> f64 {
+        let (site, plan) = (Arc::new(Site::campaign()), AddressPlan::loopback());
+        let arrivals = SessionArrivals::new(config, site, &plan.crowd, 1);
+        let within = OpenLoop::new(arrivals, 5.0, 1)
+            .take_while(|planned| planned.at_ms < to_s * 1_000)
+            .filter(|planned| planned.at_ms >= from_s * 1_000);
+        let cost = |kind| if kind == RequestKind::Page { PAGE_UNITS } else { OTHER_UNITS };
+        within.map(|planned| cost(planned.kind)).sum::<f64>() / (to_s - from_s) as f64
+    }
+
+    #[test]
+    fn the_crowd_fits_into_the_capacity_and_the_attack_does_not() {
+        let capacity = f64::from(CAPACITY_UNITS_PER_S);
+        let honest = units_per_s(VisitorsConfig::honest(f64::from(HONEST_RPS)), 0, 60);
+        let crowd_rps = f64::from(HONEST_RPS * CROWD_FACTOR);
+        let crowd = units_per_s(VisitorsConfig::crowd(crowd_rps, RESULTS), 8, 40);
+        let attack = f64::from(ATTACK_SOURCES / ATTACK_PERIOD_S) * PAGE_UNITS;
+        assert!(honest < 0.06 * capacity, "{honest}");
+        assert!((0.5..0.9).contains(&((honest + crowd) / capacity)), "{honest} + {crowd}");
+        assert!(attack > 1.3 * capacity);
     }
 
     #[test]

@@ -69,13 +69,21 @@ pub(super) fn resources(site: &Site) -> HashMap<String, Resource> {
 }
 
 fn style(path: &str) -> String {
-    if path.ends_with("print.css") { include_str!("pages/print.css") } else { include_str!("pages/site.css") }
-        .to_owned()
+    if path.ends_with("print.css") {
+        include_str!("pages/print.css")
+    } else {
+        include_str!("pages/site.css")
+    }
+    .to_owned()
 }
 
 fn script(path: &str) -> String {
-    if path.ends_with("menu.js") { include_str!("pages/menu.js") } else { include_str!("pages/site.js") }
-        .to_owned()
+    if path.ends_with("menu.js") {
+        include_str!("pages/menu.js")
+    } else {
+        include_str!("pages/site.js")
+    }
+    .to_owned()
 }
 
 /// Pictures are drawn from their names, so that each is its own and none has to be kept as a file.
@@ -100,7 +108,9 @@ fn numbers(mut seed: u32, bound: u32) -> impl Iterator<Item = u32> {
 }
 
 fn hills(seed: u32) -> String {
-    let mut svg = String::from("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 320\"><rect width=\"960\" height=\"320\" fill=\"#dfeaf0\"/>");
+    let mut svg = String::from(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 320\"><rect width=\"960\" height=\"320\" fill=\"#dfeaf0\"/>",
+    );
     let sun = 120 + seed % 700;
     let _ = write!(svg, "<circle cx=\"{sun}\" cy=\"90\" r=\"46\" fill=\"#f2b632\"/>");
     let mut heights = numbers(seed, 90);
@@ -119,7 +129,10 @@ fn hills(seed: u32) -> String {
 
 fn portraits(seed: u32, count: u32) -> String {
     let width = count * 160;
-    let mut svg = format!("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} 200\"><rect width=\"{width}\" height=\"200\" fill=\"hsl({} 30% 88%)\"/>", seed % 360);
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} 200\"><rect width=\"{width}\" height=\"200\" fill=\"hsl({} 30% 88%)\"/>",
+        seed % 360
+    );
     let tones = ["#8d5a3b", "#c68e63", "#e0b48c", "#5f3c26", "#f0cfae"];
     let coats = ["#1f7a5a", "#35527a", "#8c3b3b", "#6b5b95", "#b5852b"];
     let mut draws = numbers(seed, 5);
@@ -129,7 +142,10 @@ fn portraits(seed: u32, count: u32) -> String {
         let _ = write!(
             svg,
             "<path d=\"M{} 200 Q{x} 96 {} 200Z\" fill=\"{}\"/><circle cx=\"{x}\" cy=\"88\" r=\"34\" fill=\"{}\"/>",
-            x - 62, x + 62, of(coats), of(tones)
+            x - 62,
+            x + 62,
+            of(coats),
+            of(tones)
         );
     }
     svg.push_str("</svg>");
@@ -137,7 +153,9 @@ fn portraits(seed: u32, count: u32) -> String {
 }
 
 fn map(seed: u32) -> String {
-    let mut svg = String::from("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 320\"><rect width=\"960\" height=\"320\" fill=\"#eef1e6\"/><path d=\"M0 210 C240 150 420 290 960 190\" fill=\"none\" stroke=\"#9cc4dd\" stroke-width=\"26\"/>");
+    let mut svg = String::from(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 320\"><rect width=\"960\" height=\"320\" fill=\"#eef1e6\"/><path d=\"M0 210 C240 150 420 290 960 190\" fill=\"none\" stroke=\"#9cc4dd\" stroke-width=\"26\"/>",
+    );
     let mut draws = numbers(seed, 960);
     for _ in 0..9 {
         let (a, b) = (draws.next().unwrap_or(0), draws.next().unwrap_or(0));

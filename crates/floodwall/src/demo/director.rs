@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use floodwall_sim::{AddressPlan, Label, Site};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::DemoArgs;
 use super::defence::{Defence, DefenceCounters, RuleView};
@@ -57,7 +58,7 @@ pub enum DemoError {
         /// How many are allowed.
         allowed: u64,
     },
-    /// Ctrl-C.
+    /// Ctrl-C or SIGTERM.
     #[error("interrupted; everything was stopped")]
     Interrupted,
 }
@@ -170,14 +171,17 @@ impl Watcher {
         stage: &Stage,
         screen: &mut Screen<W>,
     ) -> Result<(), DemoError> {
-        let interrupted = tokio::signal::ctrl_c();
-        tokio::pin!(interrupted);
+        let system = |what| move |source| DemoError::System { what, source };
+        let signals = "cannot listen for signals";
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(system(signals))?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(system(signals))?;
         let mut tick = tokio::time::interval(WATCH_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         for count in 0u32.. {
             tokio::select! {
                 _ = tick.tick() => {}
-                Ok(()) = &mut interrupted => return Err(DemoError::Interrupted),
+                _ = interrupt.recv() => return Err(DemoError::Interrupted),
+                _ = terminate.recv() => return Err(DemoError::Interrupted),
             }
             let now_ms = self.epoch.elapsed().as_millis() as u64;
             let Some(scene) = self.schedule.scene(now_ms) else { break };
@@ -186,10 +190,9 @@ impl Watcher {
             if count.is_multiple_of(WATCHES_PER_DRAW) {
                 let counters = stage.defence().map(Defence::counters).unwrap_or_default();
                 let view = self.view(now_ms, scene, counters);
-                screen.draw(&view).map_err(|source| DemoError::System {
-                    what: "cannot write",
-                    source,
-                })?;
+                screen
+                    .draw(&view)
+                    .map_err(|source| DemoError::System { what: "cannot write", source })?;
             }
         }
         Ok(())

@@ -182,7 +182,14 @@ pub(super) struct Meter {
 
 impl Meter {
     /// Counts a request that was sent in `phase` and ended at `now_ms`, ms since the start.
-    pub(super) fn count(&self, label: Label, phase: Phase, ending: Ending, latency_us: u64, now_ms: u64) {
+    pub(super) fn count(
+        &self,
+        label: Label,
+        phase: Phase,
+        ending: Ending,
+        latency_us: u64,
+        now_ms: u64,
+    ) {
         let mut tallies = self.lock();
         let second_s = now_ms / 1_000;
         let slot = &mut tallies.seconds[second_s as usize % SLOTS];

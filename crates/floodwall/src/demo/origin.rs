@@ -305,7 +305,11 @@ impl Shared {
     fn compose(&self, request: &Request, resource: &Resource) -> Vec<u8> {
         let unchanged = request.etag.is_some() && request.etag == resource.etag;
         let mut head = String::with_capacity(256);
-        head.push_str(if unchanged { "HTTP/1.1 304 Not Modified\r\n" } else { "HTTP/1.1 200 OK\r\n" });
+        head.push_str(if unchanged {
+            "HTTP/1.1 304 Not Modified\r\n"
+        } else {
+            "HTTP/1.1 200 OK\r\n"
+        });
         let body = if unchanged { Vec::new() } else { fill_in(resource, &request.query) };
         let _ = write!(head, "Cache-Control: {}\r\n", resource.cache);
         if let Some(etag) = &resource.etag {

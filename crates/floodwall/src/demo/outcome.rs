@@ -224,7 +224,11 @@ impl Outcome {
         };
         let mut targets = vec![
             at_most("seconds from the onset to a rule in force", self.onset_to_rule_s, 3.0),
-            at_least("honest requests answered well under attack", self.honest_success.during, 0.995),
+            at_least(
+                "honest requests answered well under attack",
+                self.honest_success.during,
+                0.995,
+            ),
             at_most("attack that reached the origin after the rule", self.attack_leakage, 0.02),
             at_most("honest requests kept out", self.honest_blocked, 0.001),
         ];
@@ -250,7 +254,11 @@ impl Outcome {
         let _ = writeln!(out, "Everyday visitors        answered well   95 % within");
         for (name, success, p95) in [
             ("before the attack", self.honest_success.before, self.honest_p95_ms.before),
-            ("attack, before a rule", self.honest_success.until_rule, self.honest_p95_ms.until_rule),
+            (
+                "attack, before a rule",
+                self.honest_success.until_rule,
+                self.honest_p95_ms.until_rule,
+            ),
             ("attack, with the rule", self.honest_success.during, self.honest_p95_ms.during),
             ("after the attack", self.honest_success.after, self.honest_p95_ms.after),
         ] {

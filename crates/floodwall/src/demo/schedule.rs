@@ -80,9 +80,8 @@ mod tests {
     fn scenes_follow_each_other_without_gaps() {
         for fast in [false, true] {
             let schedule = Schedule::new(fast, true);
-            let scenes: Vec<Option<Scene>> = (0..=schedule.end_ms / 500)
-                .map(|half_s| schedule.scene(half_s * 500))
-                .collect();
+            let scenes: Vec<Option<Scene>> =
+                (0..=schedule.end_ms / 500).map(|half_s| schedule.scene(half_s * 500)).collect();
             let mut order = scenes.clone();
             order.dedup();
             let all = [Scene::Quiet, Scene::Attack, Scene::Calm, Scene::Crowd];

@@ -139,10 +139,7 @@ fn block(view: &View) -> Vec<String> {
         "-".repeat(COLUMNS),
         format!("Everyday visitors  {:>6.0} requests/s", rate(honest)),
         format!("                   {}", served(honest)),
-        format!(
-            "Attack             {:>6.0} requests/s from the attacking addresses",
-            rate(attack)
-        ),
+        format!("Attack             {:>6.0} requests/s from the attacking addresses", rate(attack)),
         format!(
             "                   {:>6.0} a second reach the site; so far {} of {} did",
             view.attack_reached_rps, view.attack_reached, view.attack_sent
@@ -231,8 +228,7 @@ fn found(view: &View) -> String {
 /// A bar of twenty places; `!` where the load is beyond the capacity.
 fn gauge(load: f64, capacity: f64) -> String {
     let filled = (load / capacity.max(1.0) * 20.0).round() as usize;
-    let mut bar: String =
-        (0..20).map(|at| if at < filled { '#' } else { '.' }).collect();
+    let mut bar: String = (0..20).map(|at| if at < filled { '#' } else { '.' }).collect();
     bar.push(if filled > 20 { '!' } else { ' ' });
     format!("[{bar}]")
 }

@@ -45,7 +45,12 @@ const SHORT: Schedule =
 
 fn short_args() -> DemoArgs {
     let words = [
-        "x", "--fast", "--seed=3", "--honest-rps=20", "--capacity=300", "--attack-sources=200",
+        "x",
+        "--fast",
+        "--seed=3",
+        "--honest-rps=20",
+        "--capacity=300",
+        "--attack-sources=200",
         "--attack-period=1",
     ];
     Line::try_parse_from(words).unwrap().demo

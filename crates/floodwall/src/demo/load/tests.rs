@@ -1,5 +1,5 @@
 use floodwall_sim::{
-    AddressPlan, Council, CouncilConfig, Label, Site, SessionArrivals, VisitorsConfig,
+    AddressPlan, Council, CouncilConfig, Label, SessionArrivals, Site, VisitorsConfig,
 };
 
 use super::*;
@@ -75,25 +75,36 @@ fn below_capacity_every_visitor_is_answered_well_and_the_labels_are_right() {
 
 #[test]
 fn above_capacity_visitors_fail_and_the_attack_sends_what_was_planned_and_no_more() {
-    let attack = Some(CouncilConfig { sources: 300, period_ms: 1_000, ..CouncilConfig::default() });
+    let attack = Some(CouncilConfig {
+        sources: 300,
+        period_ms: 1_000,
+        end_ms: 3_000,
+        ..CouncilConfig::default()
+    });
     let lasts = Duration::from_secs(4);
     let played = play(Scene { capacity: 100, honest_rps: 40.0, attack, reconnects: false, lasts });
     let success = honest(&played).success().unwrap();
     assert!(success < 0.9, "{success}");
     let attack = played.meter.total(Label::Attack);
     let skipped = played.load.attack_skipped.load(Ordering::Relaxed);
-    assert!(attack.sent <= 4 * 300, "{attack:?}");
-    assert!(attack.sent + skipped >= 3 * 300 - 60, "{attack:?}, {skipped} skipped");
+    assert_eq!(attack.sent + skipped, 3 * 300, "{attack:?}");
+    assert!(skipped < 90, "{skipped}");
     assert!(attack.unavailable > 0, "{attack:?}");
     assert!(played.load.first_attack_ms().is_some());
 }
 
 #[test]
 fn an_attack_that_reconnects_sends_as_much() {
-    let attack = Some(CouncilConfig { sources: 100, period_ms: 500, ..CouncilConfig::default() });
+    let attack = Some(CouncilConfig {
+        sources: 100,
+        period_ms: 500,
+        end_ms: 1_500,
+        ..CouncilConfig::default()
+    });
     let lasts = Duration::from_secs(2);
     let played = play(Scene { capacity: 2_000, honest_rps: 5.0, attack, reconnects: true, lasts });
     let attack = played.meter.total(Label::Attack);
-    assert!((250..=400).contains(&attack.sent), "{attack:?}");
+    let skipped = played.load.attack_skipped.load(Ordering::Relaxed);
+    assert_eq!(attack.sent + skipped, 3 * 100, "{attack:?}");
     assert_eq!(attack.well, attack.sent, "{attack:?}");
 }

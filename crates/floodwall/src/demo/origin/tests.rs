@@ -7,8 +7,7 @@ where
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let phase = Arc::new(CurrentPhase::default());
-    let origin =
-        Origin::bind(&Site::campaign(), capacity, AddressPlan::loopback(), phase).unwrap();
+    let origin = Origin::bind(&Site::campaign(), capacity, AddressPlan::loopback(), phase).unwrap();
     let (address, counters) = (origin.address().unwrap(), origin.counters());
     tokio::task::LocalSet::new().block_on(&runtime, async move {
         let serving = tokio::task::spawn_local(origin.serve());

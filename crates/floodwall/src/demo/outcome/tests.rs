@@ -27,7 +27,8 @@ fn outcome(rules: &[RuleView], fill: impl FnOnce(&Meter)) -> Outcome {
 fn thousand(meter: &Meter, bad: u64) {
     for n in 0..1_000 {
         for phase in [Phase::Before, Phase::UntilRule, Phase::During, Phase::After] {
-            let ending = if phase == Phase::During && n < bad { Ending::TimedOut } else { Ending::Well };
+            let ending =
+                if phase == Phase::During && n < bad { Ending::TimedOut } else { Ending::Well };
             meter.count(Label::Honest, phase, ending, 2_000, 0);
         }
         meter.count(Label::Attack, Phase::During, Ending::Blocked, 100, 0);
@@ -59,7 +60,9 @@ fn without_a_rule_nothing_is_claimed_for_the_time_after_it() {
         meter.count(Label::Honest, Phase::UntilRule, Ending::Unavailable, 1, 0);
     });
     let json = serde_json::to_value(&outcome).unwrap();
-    for absent in [&json["onset_to_rule_s"], &json["honest_success"]["during"], &json["attack_leakage"]] {
+    for absent in
+        [&json["onset_to_rule_s"], &json["honest_success"]["during"], &json["attack_leakage"]]
+    {
         assert!(absent.is_null());
     }
     assert!(!outcome.all_met());
