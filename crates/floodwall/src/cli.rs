@@ -11,9 +11,11 @@ use crate::replay::ReplayArgs;
 /// afterwards.
 #[derive(Debug, Parser)]
 #[command(name = "floodwall", version, max_term_width = 100)]
-#[command(after_help = "Start with `floodwall demo` to see an attack and a crowd on this machine,\n\
+#[command(
+    after_help = "Start with `floodwall demo` to see an attack and a crowd on this machine,\n\
     `floodwall replay access.log` to see what would have happened to your site,\n\
-    `floodwall run --origin http://127.0.0.1:8080` to stand in front of it.")]
+    `floodwall run --origin http://127.0.0.1:8080` to stand in front of it."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -14,7 +14,9 @@ const MISTAKES_FOUND: u8 = 3;
 /// `floodwall check`.
 pub(crate) fn run(args: &CheckArgs) -> ExitCode {
     let (text, code) = match Config::load(&args.file) {
-        Ok(config) if args.json => (json!({ "mistakes": [], "sites": sites(&config) }).to_string(), 0),
+        Ok(config) if args.json => {
+            (json!({ "mistakes": [], "sites": sites(&config) }).to_string(), 0)
+        }
         Ok(config) => (in_words(args, &config), 0),
         Err(mistakes) if args.json => (as_json(&mistakes), MISTAKES_FOUND),
         Err(mistakes) => {

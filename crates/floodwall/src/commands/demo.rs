@@ -43,10 +43,7 @@ impl NodeDefence {
                 listeners: vec![Listener { addr: (Ipv4Addr::LOCALHOST, 0).into(), tls: false }],
                 sites: vec![Site {
                     names: Vec::new(),
-                    origin: Origin {
-                        host: site.origin.ip().to_string(),
-                        port: site.origin.port(),
-                    },
+                    origin: Origin { host: site.origin.ip().to_string(), port: site.origin.port() },
                     certificate: None,
                 }],
                 ..GatewayConfig::default()
@@ -60,6 +57,7 @@ impl NodeDefence {
             interface: None,
             database: state.0.join("floodwall.db"),
             control_socket: None,
+            loopback_is_bannable: true,
             seed: fresh_seed(),
         };
         let node = Node::start(config)?;

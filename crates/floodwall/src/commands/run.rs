@@ -122,8 +122,8 @@ fn announce(node: &Node, config: &Config) {
 fn log_to_stderr(json: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FLOODWALL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Fails only if a subscriber is set already, which then does the same.
-    let _ = if json { subscriber.json().try_init() } else { subscriber.with_target(false).try_init() };
+    let _ =
+        if json { subscriber.json().try_init() } else { subscriber.with_target(false).try_init() };
 }

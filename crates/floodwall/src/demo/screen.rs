@@ -15,7 +15,9 @@ use super::schedule::Scene;
 /// Columns used at most.
 const COLUMNS: usize = 79;
 /// Rules shown; of more, the newest.
-const RULES_SHOWN: usize = 3;
+const RULES_SHOWN: usize = 2;
+/// Lines a rule may take; what is longer is in the report.
+const RULE_LINES: usize = 4;
 /// Without a terminal, one line this often.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
@@ -63,6 +65,7 @@ pub(super) struct Screen<W: Write> {
     lines_drawn: usize,
     last_plain_ms: Option<u64>,
     last_scene: Option<Scene>,
+    rules_told: usize,
 }
 
 impl<W: Write> Screen<W> {
@@ -73,7 +76,7 @@ impl<W: Write> Screen<W> {
             // keeps its height however narrow the window is (DECTCEM, DECAWM).
             write!(out, "\x1b[?25l\x1b[?7l")?;
         }
-        Ok(Screen { out, terminal, lines_drawn: 0, last_plain_ms: None, last_scene: None })
+        Ok(Screen { out, terminal, lines_drawn: 0, last_plain_ms: None, last_scene: None, rules_told: 0 })
     }
 
     /// Shows `view`, if it is time to.
@@ -98,6 +101,10 @@ impl<W: Write> Screen<W> {
     }
 
     fn tell(&mut self, view: &View) -> io::Result<()> {
+        for rule in view.rules.iter().skip(self.rules_told) {
+            writeln!(self.out, "        rule: {}", rule_text(rule))?;
+        }
+        self.rules_told = self.rules_told.max(view.rules.len());
         let every_ms = PLAIN_EVERY.as_millis() as u64;
         let due = self.last_plain_ms.is_none_or(|last_ms| view.now_ms >= last_ms + every_ms);
         if !due && self.last_scene == Some(view.scene) {
@@ -161,12 +168,34 @@ fn block(view: &View) -> Vec<String> {
     ];
     let first = view.rules.len().saturating_sub(RULES_SHOWN);
     for at in first..first + RULES_SHOWN {
-        lines.push(view.rules.get(at).map_or_else(String::new, |rule| {
-            let state = if rule.in_force { "" } else { " (ended)" };
-            format!("  {}{state}: {}", rule.action, rule.words)
-        }));
+        let text = view.rules.get(at).map_or_else(String::new, rule_text);
+        let mut wrapped = wrap(&text, COLUMNS - 4);
+        wrapped.resize(RULE_LINES, String::new());
+        lines.extend(wrapped.into_iter().map(|line| format!("    {line}").trim_end().to_owned()));
     }
     lines.push("-".repeat(COLUMNS));
+    lines
+}
+
+fn rule_text(rule: &RuleView) -> String {
+    let state = if rule.in_force { "" } else { " (ended)" };
+    format!("{}{state}: {}", rule.action, rule.words)
+}
+
+/// `text` in lines of at most `columns` characters, broken at spaces where there are any.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > columns {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
     lines
 }
 
@@ -189,7 +218,7 @@ fn plain(view: &View) -> String {
         line.push_str(&format!("crowd {:.0}/s, {}; ", rate(crowd), served(crowd)));
     }
     let (load, capacity) = (view.origin_units_per_s, view.capacity_units_per_s);
-    line.push_str(&format!("site {load:.0} of {capacity} pages/s; {}", found(view)));
+    line.push_str(&format!("site {load:.0} of {capacity} pages/s; {}", found(view).trim_end_matches(':')));
     line
 }
 

@@ -4,16 +4,14 @@
 //! It must never wait for anything but the next tick: the store has a mailbox, the control socket
 //! reads a copy, the kernel's maps answer at once.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use floodwall_engine::{Effect, Engine, EngineConfig, EngineStatus};
-use floodwall_model::{
-    Ban, CheckedPlan, Incident, Observation, ObservationBatch, ValueKey,
-};
+use floodwall_model::{Ban, CheckedPlan, Incident, Observation, ObservationBatch, ValueKey};
 
 use super::{Parts, lock};
 use crate::clock::now_ms;

@@ -54,6 +54,9 @@ pub struct NodeConfig {
     pub database: PathBuf,
     /// The control socket; `None`: none.
     pub control_socket: Option<PathBuf>,
+    /// Loopback addresses may be banned though the filter is not on the loopback interface: for
+    /// the demo, whose visitors all have one.
+    pub loopback_is_bannable: bool,
     /// Seed of the engine's chance.
     pub seed: u64,
 }
@@ -115,6 +118,7 @@ impl NodeConfig {
             interface: config.interface.clone(),
             database: config.state_dir.join(DATABASE),
             control_socket: Some(config.control_socket.clone()),
+            loopback_is_bannable: false,
             seed: fresh_seed(),
         }
     }
@@ -157,12 +161,8 @@ impl Node {
         let plan = Arc::new(ArcSwap::from_pointee(CheckedPlan::default()));
         let bans = Arc::new(BanBoard::new());
         let (observations, batches) = sync_channel(BATCHES_WAITING_MAX);
-        let links = Links {
-            value_key,
-            plan: Arc::clone(&plan),
-            bans: Arc::clone(&bans),
-            observations,
-        };
+        let links =
+            Links { value_key, plan: Arc::clone(&plan), bans: Arc::clone(&bans), observations };
         let gateway = Gateway::start(config.gateway.clone(), links)?;
         let kernel = Kernel::attach(config.interface.as_deref(), &gateway);
         let writer = Writer::start(store).map_err(NodeError::Thread)?;
@@ -191,7 +191,8 @@ impl Node {
         let mut node = Node { parts, control: None, engine: Some(engine), config };
         if let Some(path) = node.config.control_socket.clone() {
             let parts = Arc::clone(&node.parts);
-            node.control = Some(ControlServer::start(&path, move |request| answer(&parts, request))?);
+            node.control =
+                Some(ControlServer::start(&path, move |request| answer(&parts, request))?);
         }
         Ok(node)
     }
@@ -284,7 +285,8 @@ fn protected(config: &NodeConfig) -> Protected {
     Protected {
         prefixes,
         // On the loopback interface everybody has a loopback address.
-        loopback_is_bannable: config.interface.as_deref() == Some("lo"),
+        loopback_is_bannable: config.loopback_is_bannable
+            || config.interface.as_deref() == Some("lo"),
     }
 }
 

@@ -57,15 +57,12 @@ pub(crate) fn status(parts: &Parts) -> Status {
             })
         }),
         rules: engine
-            .map(|e| e.rules.iter().map(|(rule, matched)| RuleStatus::new(rule, *matched)).collect())
+            .map(|e| {
+                e.rules.iter().map(|(rule, matched)| RuleStatus::new(rule, *matched)).collect()
+            })
             .unwrap_or_default(),
         bans: parts.bans.len() as u64,
-        open_incident: view
-            .incidents
-            .iter()
-            .rev()
-            .find(|i| Some(i.id) == open)
-            .map(Into::into),
+        open_incident: view.incidents.iter().rev().find(|i| Some(i.id) == open).map(Into::into),
         reasons: Reason::ALL
             .iter()
             .map(|reason| ReasonCount { reason: *reason, count: counters.reason(*reason) })
