@@ -271,7 +271,8 @@ impl Search<'_> {
                     next.extend(self.extend(node, index, members));
                 }
             }
-            let scored = next.iter().filter(|n| self.acceptable(n)).map(|n| (self.score(n), n.clone()));
+            let scored =
+                next.iter().filter(|n| self.acceptable(n)).map(|n| (self.score(n), n.clone()));
             acceptable.extend(scored);
             acceptable.sort_by(|a, b| b.0.total_cmp(&a.0));
             acceptable.truncate(ACCEPTABLE_MAX);
@@ -312,8 +313,7 @@ impl Search<'_> {
     fn bounded(&self, collateral: Collateral, predicates: &[Predicate]) -> bool {
         // No hit on a small sample proves little, and nothing about what is new by definition.
         let exact = predicates.iter().all(|p| matches!(p, Predicate::Is(..)));
-        (exact && collateral.hits == 0)
-            || collateral.upper_bound() <= self.tier.collateral_max()
+        (exact && collateral.hits == 0) || collateral.upper_bound() <= self.tier.collateral_max()
     }
 
     /// The node with one more literal, if it still explains something substantial.

@@ -29,7 +29,9 @@ fn check_stopped(what: &str, scene: impl Fn(u64) -> Score, honest_refused_max: f
         .iter()
         .map(|s| s.refused(Label::Honest))
         .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    println!("{what}: rule after {after_s:?} s, leakage {leakage:?}, honest refused {refused}/{all}");
+    println!(
+        "{what}: rule after {after_s:?} s, leakage {leakage:?}, honest refused {refused}/{all}"
+    );
     assert!(median(after_s.clone()) <= 3.0, "{what}: rule after {after_s:?} s");
     assert!(median(leakage.clone()) <= 0.02, "{what}: leakage {leakage:?}");
     assert!(after_s.iter().all(|s| (0.0..=6.0).contains(s)), "{what}: {after_s:?} s");

@@ -2,7 +2,7 @@
 //!
 //! The order is as telling as the user agent and harder to get right, so it is kept as data. Orders
 //! of browsers are those of HTTP/1.1 requests to a secure site (without one, browsers leave out
-//! client hints and fetch metadata), from captures of Chromium 109–142, Firefox 115–144 and Safari
+//! client hints and fetch metadata), from memory of captures of Chromium 109–142, Firefox 115–144 and Safari
 //! 16–26; the Safari 17 order is also in curl-impersonate's `tests/signatures`.
 
 /// A header field a client may send.

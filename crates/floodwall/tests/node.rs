@@ -77,8 +77,8 @@ fn a_reload_changes_the_sites_and_a_bad_file_changes_nothing() {
     assert!(get(running.address, "a.example", "/").starts_with("HTTP/1.1 200"));
     assert_eq!(running.status()["mode"], "shadow");
 
-    let changed = configuration(port, &origin, directory.path(), "protect")
-        .replace("a.example", "b.example");
+    let changed =
+        configuration(port, &origin, directory.path(), "protect").replace("a.example", "b.example");
     std::fs::write(&file, changed).expect("a file");
     running.signal("-HUP");
     wait_for_log(directory.path(), "configuration read again");

@@ -76,7 +76,14 @@ impl<W: Write> Screen<W> {
             // keeps its height however narrow the window is (DECTCEM, DECAWM).
             write!(out, "\x1b[?25l\x1b[?7l")?;
         }
-        Ok(Screen { out, terminal, lines_drawn: 0, last_plain_ms: None, last_scene: None, rules_told: 0 })
+        Ok(Screen {
+            out,
+            terminal,
+            lines_drawn: 0,
+            last_plain_ms: None,
+            last_scene: None,
+            rules_told: 0,
+        })
     }
 
     /// Shows `view`, if it is time to.
@@ -218,7 +225,10 @@ fn plain(view: &View) -> String {
         line.push_str(&format!("crowd {:.0}/s, {}; ", rate(crowd), served(crowd)));
     }
     let (load, capacity) = (view.origin_units_per_s, view.capacity_units_per_s);
-    line.push_str(&format!("site {load:.0} of {capacity} pages/s; {}", found(view).trim_end_matches(':')));
+    line.push_str(&format!(
+        "site {load:.0} of {capacity} pages/s; {}",
+        found(view).trim_end_matches(':')
+    ));
     line
 }
 
