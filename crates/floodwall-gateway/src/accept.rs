@@ -69,18 +69,10 @@ pub(crate) fn take_ready(worker: &Rc<Worker>, listener: &AcceptingListener) {
 }
 
 fn is_exhausted(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
-fn receive(
-    worker: &Rc<Worker>,
-    listener: &AcceptingListener,
-    stream: TcpStream,
-    peer: SocketAddr,
-) {
+fn receive(worker: &Rc<Worker>, listener: &AcceptingListener, stream: TcpStream, peer: SocketAddr) {
     worker.counters.connections.add(1);
     let source = Source::new(peer.ip());
     match admit(worker, source) {

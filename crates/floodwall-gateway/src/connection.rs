@@ -38,7 +38,8 @@ pub(crate) async fn run(
     tls: bool,
     place: ConnectionPlace,
 ) {
-    let opened = if tls { open_tls(&worker, stream).await } else { open_plain(&worker, stream).await };
+    let opened =
+        if tls { open_tls(&worker, stream).await } else { open_plain(&worker, stream).await };
     let Ok(opened) = opened.map_err(|reason| worker.counters.refused(reason)) else { return };
     let state = ConnectionState::new(worker, peer, opened.tls, opened.is_h2, place);
     let meter = Meter::new(opened.transport, state.clone(), opened.input);

@@ -10,10 +10,8 @@ pub(crate) fn raise_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         // Failing leaves the old limit, which the next lines read back.
-        let _ = setrlimit(
-            Resource::Nofile,
-            Rlimit { current: limit.maximum, maximum: limit.maximum },
-        );
+        let _ =
+            setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     }
     getrlimit(Resource::Nofile).current.unwrap_or(UNLIMITED)
 }

@@ -57,9 +57,10 @@ impl ThrottleTable {
             // A panic under this lock leaves at worst a wrong token count.
             .unwrap_or_else(PoisonError::into_inner);
         let set = &mut shard[hash % SETS_PER_SHARD];
-        let entry = match set.iter().position(|e| {
-            e.as_ref().is_some_and(|e| e.key == key && e.rule == rule)
-        }) {
+        let entry = match set
+            .iter()
+            .position(|e| e.as_ref().is_some_and(|e| e.key == key && e.rule == rule))
+        {
             Some(at) => &mut set[at],
             None => {
                 let place = idlest(set);

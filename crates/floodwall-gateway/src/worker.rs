@@ -74,8 +74,7 @@ impl Worker {
         let scratch: Rc<RefCell<Box<[u8]>>> =
             Rc::new(RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()));
         let links = &shared.links;
-        let observer =
-            Observer::new(index as u16, links.value_key, links.observations.clone());
+        let observer = Observer::new(index as u16, links.value_key, links.observations.clone());
         Rc::new(Worker {
             origins: Origins::new(deadlines.clone(), scratch.clone(), counters.clone()),
             shared,
@@ -119,7 +118,7 @@ async fn serve(worker: Rc<Worker>, index: usize, mut commands: UnboundedReceiver
                 worker.deadlines.tick();
                 worker.flush();
                 ticks += 1;
-                if ticks % CHORE_TICKS == 0 {
+                if ticks.is_multiple_of(CHORE_TICKS) {
                     worker.origins.sweep(&worker.shared.snapshot.load().limits);
                     if index == 0 {
                         worker.shared.links.bans.sweep(wall_ms());
@@ -131,7 +130,8 @@ async fn serve(worker: Rc<Worker>, index: usize, mut commands: UnboundedReceiver
                     return;
                 }
             }
-            command = commands.recv() => match command {
+            // Behind a drain nothing more is said.
+            command = commands.recv(), if end.is_none() => match command {
                 Some(Command::Listen(listener, socket)) => {
                     if let Some(task) = Accepting::start(&worker, listener, socket) {
                         accepting.insert(listener, task);
@@ -166,7 +166,9 @@ impl Accepting {
     ) -> Option<Self> {
         // Fails only when the event queue does; the other workers still listen.
         let socket = tokio::net::TcpListener::from_std(socket)
-            .inspect_err(|error| tracing::error!(%error, addr = %listener.addr, "cannot poll a listener"))
+            .inspect_err(
+                |error| tracing::error!(%error, addr = %listener.addr, "cannot poll a listener"),
+            )
             .ok()?;
         let listener = Rc::new(accept::AcceptingListener { socket, tls: listener.tls });
         let task = tokio::task::spawn_local(accept::run(worker.clone(), listener.clone()));

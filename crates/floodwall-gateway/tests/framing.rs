@@ -61,12 +61,7 @@ const TABLE: &[(&str, &str, u16, Reason)] = &[
     ("empty Host", "GET / HTTP/1.1\r\nHost: \r\n\r\n", 400, Reason::HostMissing),
     ("Host that is none", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, Reason::Malformed),
     ("Host with a user", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", 400, Reason::Malformed),
-    (
-        "target and Host differ",
-        "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
-        400,
-        Reason::Malformed,
-    ),
+    ("target and Host differ", "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, Reason::Malformed),
     ("CONNECT", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 405, Reason::MethodRefused),
     ("TRACE", "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405, Reason::MethodRefused),
     ("no version", "GET /\r\n\r\n", 400, Reason::Malformed),
@@ -78,12 +73,7 @@ const TABLE: &[(&str, &str, u16, Reason)] = &[
         400,
         Reason::UpgradeRefused,
     ),
-    (
-        "half a preface",
-        "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
-        400,
-        Reason::Malformed,
-    ),
+    ("half a preface", "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", 400, Reason::Malformed),
 ];
 
 #[test]
@@ -135,7 +125,9 @@ fn a_bad_head_behind_a_good_one_waits_its_turn() {
 fn a_body_that_breaks_its_framing_is_refused_and_the_origin_does_not_take_it_for_whole() {
     let origin = Origin::http();
     let bench = Bench::before(origin.addr);
-    for body in ["5\nhello\n0\n\n", "5\r\nhelloX\r\n0\r\n\r\n", "zz\r\n", "5 \r\nhello\r\n0\r\n\r\n"] {
+    for body in
+        ["5\nhello\n0\n\n", "5\r\nhelloX\r\n0\r\n\r\n", "zz\r\n", "5 \r\nhello\r\n0\r\n\r\n"]
+    {
         run(async {
             let head = "POST /swallow HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
             let answer = exchange(bench.addr(), format!("{head}{body}")).await.unwrap();

@@ -150,14 +150,16 @@ fn judge_request_line(line: &[u8], limits: &Limits) -> Result<bool, Reason> {
         return Err(Reason::Malformed);
     }
     let (method, target, version) = (&line[..first], &line[first + 1..last], &line[last + 1..]);
-    if method.is_empty() || method.len() > METHOD_BYTES_MAX || !method.iter().all(|b| is_token(*b)) {
+    if method.is_empty() || method.len() > METHOD_BYTES_MAX || !method.iter().all(|b| is_token(*b))
+    {
         return Err(Reason::Malformed);
     }
     if target.len() > limits.uri_bytes_max {
         return Err(Reason::UriTooLong);
     }
-    // No space, no control byte. Bytes above 0x7f are left to the parser behind.
-    if target.is_empty() || target.iter().any(|b| *b <= b' ' || *b == 0x7f) {
+    // No space, no control byte. Above 0x7f the parser behind takes UTF-8, which some clients send.
+    let unsound = |b: &u8| *b <= b' ' || *b == 0x7f;
+    if target.is_empty() || target.iter().any(unsound) || std::str::from_utf8(target).is_err() {
         return Err(Reason::Malformed);
     }
     match version {
@@ -212,7 +214,11 @@ impl<'a> Fields<'a> {
             (Some(coding), None) => {
                 let is_chunked = coding.eq_ignore_ascii_case(b"chunked");
                 // HTTP/1.0 has no transfer codings (RFC 9112 § 6.1).
-                if is_chunked && is_http_11 { Ok(Framing::Chunked) } else { Err(Reason::AmbiguousFraming) }
+                if is_chunked && is_http_11 {
+                    Ok(Framing::Chunked)
+                } else {
+                    Err(Reason::AmbiguousFraming)
+                }
             }
             (None, Some(length)) => {
                 let digits = !length.is_empty()
@@ -230,7 +236,7 @@ impl<'a> Fields<'a> {
 
     fn check_host(&self, is_http_11: bool) -> Result<(), Reason> {
         match self.host {
-            Some(host) if host.is_empty() => Err(Reason::HostMissing),
+            Some([]) => Err(Reason::HostMissing),
             None if is_http_11 => Err(Reason::HostMissing),
             _ => Ok(()),
         }
@@ -250,8 +256,20 @@ const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_'
-                | b'`' | b'|' | b'~'
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
         )
 }
 

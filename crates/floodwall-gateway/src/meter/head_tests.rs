@@ -29,7 +29,8 @@ fn ordinary_heads_are_sound() {
     sound("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", Framing::None);
     sound("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n", Framing::Chunked);
     sound("GET / HTTP/1.1\r\nHost:a\r\nX:\r\nY: \t \r\nZ: \u{e9}\r\n\r\n", Framing::None);
-    let head = sound("GET / HTTP/1.1\r\nHost: a\r\nX-B: 1\r\nACCEPT: 2\r\nx-b: 3\r\n\r\n", Framing::None);
+    let head =
+        sound("GET / HTTP/1.1\r\nHost: a\r\nX-B: 1\r\nACCEPT: 2\r\nx-b: 3\r\n\r\n", Framing::None);
     assert_eq!(head.names, b"host,x-b,accept,x-b");
 }
 
@@ -62,7 +63,10 @@ fn ambiguous_framing_is_refused() {
         "Transfer-Encoding:",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
     ] {
-        refused(&format!("POST / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n"), Reason::AmbiguousFraming);
+        refused(
+            &format!("POST / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n"),
+            Reason::AmbiguousFraming,
+        );
     }
     refused("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Reason::AmbiguousFraming);
 }
@@ -118,7 +122,10 @@ fn sizes_are_held_even_if_the_head_never_ends() {
     refused(&format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", fields(100)), Reason::HeadTooLarge);
     sound(&format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", fields(99)), Framing::None);
     let cookie = "c".repeat(40_000);
-    refused(&format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n"), Reason::HeadTooLarge);
+    refused(
+        &format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n"),
+        Reason::HeadTooLarge,
+    );
     refused(&format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookie}"), Reason::HeadTooLarge);
 }
 
@@ -160,15 +167,17 @@ fn nearly_a_head() -> impl Strategy<Value = Vec<u8>> {
         b"OPTIONS * HTTP/1.1\r\n",
     ];
     let piece = prop::sample::select(&PIECES[..]);
-    (prop::collection::vec(piece, 1..10), any::<u16>(), any::<u8>()).prop_map(|(pieces, at, byte)| {
-        let mut head = pieces.concat();
-        // One byte flipped in half of them.
-        if at % 2 == 0 {
-            let at = usize::from(at) % head.len();
-            head[at] = byte;
-        }
-        head
-    })
+    (prop::collection::vec(piece, 1..10), any::<u16>(), any::<u8>()).prop_map(
+        |(pieces, at, byte)| {
+            let mut head = pieces.concat();
+            // One byte flipped in half of them.
+            if at % 2 == 0 {
+                let at = usize::from(at) % head.len();
+                head[at] = byte;
+            }
+            head
+        },
+    )
 }
 
 proptest! {

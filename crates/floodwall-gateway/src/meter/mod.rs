@@ -64,7 +64,10 @@ enum Phase {
     /// Collecting a head.
     Head,
     /// Handing on a sound head of which so many bytes are left; then its body.
-    Sound { left: usize, framing: Framing },
+    Sound {
+        left: usize,
+        framing: Framing,
+    },
     Length(u64),
     Chunked(ChunkScanner),
     /// Handing on the substitute from this byte.
@@ -179,11 +182,11 @@ impl Meter {
         loop {
             match &mut wire.phase {
                 Phase::Closed => return Poll::Ready(Ok(())),
+                // The engine ends the connection after its answer. It must not see the end of the
+                // stream before: it would take it for a client that has gone.
+                Phase::Refused(from) if *from == SUBSTITUTE.len() => return Poll::Pending,
                 Phase::Refused(from) => {
                     *from += hand_on(&SUBSTITUTE[*from..], buf);
-                    if *from == SUBSTITUTE.len() {
-                        wire.phase = Phase::Closed;
-                    }
                     return Poll::Ready(Ok(()));
                 }
                 Phase::Sound { left, framing } => {
@@ -231,7 +234,8 @@ impl Meter {
             if !wire.pending().is_empty() {
                 let snapshot = state.worker.shared.snapshot.load();
                 let limits = &snapshot.limits;
-                let verdict = wire.scanner.scan(wire.input.get(wire.start..).unwrap_or_default(), limits);
+                let verdict =
+                    wire.scanner.scan(wire.input.get(wire.start..).unwrap_or_default(), limits);
                 match verdict {
                     Scan::Sound(head) => {
                         state.set_read_by(NEVER);
@@ -345,7 +349,11 @@ impl Meter {
         .into()
     }
 
-    fn written(&mut self, result: &Poll<io::Result<usize>>, first: impl FnOnce(&mut FrameMeter, u64)) {
+    fn written(
+        &mut self,
+        result: &Poll<io::Result<usize>>,
+        first: impl FnOnce(&mut FrameMeter, u64),
+    ) {
         let now_ms = self.state.worker.deadlines.now_ms();
         match result {
             Poll::Ready(Ok(n)) => {

@@ -25,7 +25,10 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
 pub(crate) fn is_listed(connection: &[HeaderValue], name: &HeaderName) -> bool {
     let name = name.as_str().as_bytes();
     connection.iter().any(|value| {
-        value.as_bytes().split(|b| *b == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(name))
+        value
+            .as_bytes()
+            .split(|b| *b == b',')
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(name))
     })
 }
 

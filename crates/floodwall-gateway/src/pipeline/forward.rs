@@ -73,7 +73,8 @@ pub(crate) async fn answer(state: Rc<ConnectionState>, request: ClientRequest) -
     let awaits_continue = !body.is_end_stream() && expects_continue(&parts);
     let gate = awaits_continue.then(|| Arc::new(ContinueGate::default()));
     let body = RequestBody::new(body, state.clone(), report.clone(), gate.clone());
-    let question = Question { state: &state, parts: &parts, target: &target, gate, report: &report };
+    let question =
+        Question { state: &state, parts: &parts, target: &target, gate, report: &report };
     let asked = match enter(&pool, &patience).await {
         Ok(place) => question.ask(&pool, body, place, &patience).await,
         Err(reason) => Err(reason),
@@ -98,8 +99,7 @@ async fn enter(pool: &OriginPool, patience: &Patience) -> Result<Place, Reason> 
     if let Some(place) = pool.admission.try_enter(patience.places) {
         return Ok(place);
     }
-    let waiting =
-        pool.admission.enter(patience.queue_max).map_err(|_| Reason::OriginSaturated)?;
+    let waiting = pool.admission.enter(patience.queue_max).map_err(|_| Reason::OriginSaturated)?;
     let entered = pool.deadlines.timeout(patience.queue_wait_ms, waiting).await;
     entered.map_err(|_| Reason::OriginSaturated)
 }

@@ -157,7 +157,10 @@ fn check_upgrade(parts: &Parts, has_body: bool) -> Result<bool, Reason> {
 /// Whether `Connection` lists `token`.
 fn lists_token(headers: &HeaderMap, token: &str) -> bool {
     headers.get_all(CONNECTION).iter().any(|value| {
-        value.as_bytes().split(|b| *b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        value
+            .as_bytes()
+            .split(|b| *b == b',')
+            .any(|t| t.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     })
 }
 
@@ -209,7 +212,12 @@ mod tests {
         let rows: [(&str, Build, bool, Result<bool, Reason>); 8] = [
             ("sound", sound, false, Ok(true)),
             ("with a body", sound, true, Err(Reason::UpgradeRefused)),
-            ("h2c", |b| b.header("connection", "upgrade").header("upgrade", "h2c"), false, Ok(false)),
+            (
+                "h2c",
+                |b| b.header("connection", "upgrade").header("upgrade", "h2c"),
+                false,
+                Ok(false),
+            ),
             ("h2c, body", |b| b.header("upgrade", "h2c"), true, Err(Reason::UpgradeRefused)),
             ("not listed", |b| b.header("upgrade", "websocket"), false, Ok(false)),
             ("no upgrade", |b| b, true, Ok(false)),

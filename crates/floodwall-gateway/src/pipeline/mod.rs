@@ -52,6 +52,8 @@ pub(crate) struct Cut(pub(crate) Reason);
 type Answer = Result<Response<AnswerBody>, Cut>;
 
 /// A request being answered.
+// Boxing the answer would cost the allocation that its variant is there to spare.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Answering {
     /// Refused: the answer is there.
     Ready(Option<Answer>),
@@ -88,19 +90,24 @@ pub(crate) fn receive(state: &Rc<ConnectionState>, request: Request<Incoming>) -
     let (attrs, kind) = attributes::of(worker, &parts, &note, checked.host);
     let arrival = Arrival { state, client, attrs, kind, has_body };
     match arrival.decide(checked.target, &snapshot) {
-        Ok((target, exchange)) => {
+        Decided::GoesOn(target, exchange) => {
             let patience = Patience::of(&snapshot);
             let request = forward::ClientRequest { parts, body, target, exchange, patience };
             Answering::Forward(Box::pin(forward::answer(state.clone(), request)))
         }
-        Err(answer) => Answering::Ready(Some(answer)),
+        Decided::Answered(answer) => Answering::Ready(Some(answer)),
     }
+}
+
+/// What became of a request whose head is there.
+enum Decided {
+    GoesOn(Target, Exchange),
+    Answered(Answer),
 }
 
 /// Answers a head that the meter refused. Nothing is known of it but who sent it.
 fn refuse_head(state: &Rc<ConnectionState>, reason: Reason) -> Answer {
-    let client =
-        ClientAddress { source: state.peer, handshake: !state.peer_is_trusted };
+    let client = ClientAddress { source: state.peer, handshake: !state.peer_is_trusted };
     let arrival = Arrival {
         state,
         client,
@@ -122,28 +129,29 @@ struct Arrival<'a> {
 
 impl Arrival<'_> {
     /// Opens the exchange of a request that goes on, or answers it.
-    fn decide(
-        &self,
-        target: Result<Target, Reason>,
-        snapshot: &Snapshot,
-    ) -> Result<(Target, Exchange), Answer> {
-        let target = target.map_err(|reason| self.refuse(reason))?;
+    fn decide(&self, target: Result<Target, Reason>, snapshot: &Snapshot) -> Decided {
+        let target = match target {
+            Ok(target) => target,
+            Err(reason) => return Decided::Answered(self.refuse(reason)),
+        };
         let shared = &self.state.worker.shared;
         let now_ms = wall_ms();
         let decision = if snapshot.is_operator(self.client.source) {
             Decision::Pass
         } else if shared.links.bans.is_banned(self.client.source.key(), now_ms) {
-            return Err(self.refuse_banned());
+            return Decided::Answered(self.refuse_banned());
         } else {
             let plan = shared.links.plan.load();
             decision::decide(&plan, &self.attrs, self.client.source, &shared.throttle, now_ms)
         };
         let exchange = self.open(decision.handling(), now_ms);
         match decision {
-            Decision::Block(_) => Err(self.answer(Reason::RuleBlocked, exchange)),
-            Decision::Throttle(_) => Err(self.answer(Reason::RuleThrottled, exchange)),
+            Decision::Block(_) => Decided::Answered(self.answer(Reason::RuleBlocked, exchange)),
+            Decision::Throttle(_) => {
+                Decided::Answered(self.answer(Reason::RuleThrottled, exchange))
+            }
             Decision::Pass | Decision::WouldBlock(_) | Decision::WouldThrottle(_) => {
-                Ok((target, exchange))
+                Decided::GoesOn(target, exchange)
             }
         }
     }

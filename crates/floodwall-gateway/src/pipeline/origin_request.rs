@@ -5,9 +5,7 @@
 
 use bytes::{BufMut, BytesMut};
 use floodwall_model::Source;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, UPGRADE, VIA,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, UPGRADE, VIA};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri, Version};
@@ -68,8 +66,7 @@ fn origin_form(uri: &Uri) -> Uri {
 }
 
 fn copy_fields(parts: &Parts, state: &ConnectionState, keep_expect: bool, to: &mut HeaderMap) {
-    let connection: Vec<HeaderValue> =
-        parts.headers.get_all(CONNECTION).iter().cloned().collect();
+    let connection: Vec<HeaderValue> = parts.headers.get_all(CONNECTION).iter().cloned().collect();
     for (name, value) in &parts.headers {
         // The length frames the body and is no client's to take out by listing it.
         let frames = *name == CONTENT_LENGTH;

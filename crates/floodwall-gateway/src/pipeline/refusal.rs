@@ -41,8 +41,8 @@ pub(crate) fn response(
         }
         _ => {}
     }
-    if body_unread && !state.is_h2 {
-        // What follows the head is a body that nobody wants, or not to be trusted at all.
+    if (body_unread || status == StatusCode::BAD_REQUEST) && !state.is_h2 {
+        // What follows is a body that nobody wants, or not to be trusted at all.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         state.linger.set(true);
     }

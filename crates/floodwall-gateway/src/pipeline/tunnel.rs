@@ -71,7 +71,8 @@ pub(crate) async fn run(
         let (client_read, client_write) = tokio::io::split(client);
         let (origin_read, origin_write) = origin.into_split();
         let up = pump(&traffic, &traffic.up, first, client_read, origin_write);
-        let down = pump(&traffic, &traffic.down, upgraded.read_buf.to_vec(), origin_read, client_write);
+        let down =
+            pump(&traffic, &traffic.down, upgraded.read_buf.to_vec(), origin_read, client_write);
         let both = async {
             tokio::select! {
                 // A WebSocket that ended in one direction has ended (RFC 6455 § 7.1.1).

@@ -57,9 +57,8 @@ impl OriginPool {
     /// Makes a new connection.
     pub(crate) async fn dial(self: &Rc<Self>, connect_ms: u64) -> Result<Handle, Reason> {
         let dialled = self.deadlines.timeout(connect_ms, pin!(self.connect())).await;
-        let tcp = dialled
-            .map_err(|_| Reason::OriginTimeout)?
-            .map_err(|_| Reason::OriginUnreachable)?;
+        let tcp =
+            dialled.map_err(|_| Reason::OriginTimeout)?.map_err(|_| Reason::OriginUnreachable)?;
         // Small requests should not wait for the acknowledgement of earlier ones.
         let _ = tcp.set_nodelay(true);
         let facts = Rc::new(UpstreamFacts::default());
@@ -88,10 +87,7 @@ impl OriginPool {
 
 /// Runs an upstream connection to its end, and hands its stream over if the origin has switched
 /// protocols. Its errors reach whoever waits for the answer.
-async fn run(
-    mut engine: http1::Connection<UpstreamIo, RequestBody>,
-    facts: Rc<UpstreamFacts>,
-) {
+async fn run(mut engine: http1::Connection<UpstreamIo, RequestBody>, facts: Rc<UpstreamFacts>) {
     let ended = std::future::poll_fn(|cx| Pin::new(&mut engine).poll(cx)).await;
     let taker = facts.upgrade.borrow_mut().take();
     if let (Ok(()), Some(taker)) = (ended, taker) {

@@ -63,12 +63,8 @@ impl Bench {
         let plan = Arc::new(ArcSwap::from_pointee(CheckedPlan::default()));
         let bans = Arc::new(BanBoard::new());
         let (sender, observations) = sync_channel(10_000);
-        let links = Links {
-            value_key: KEY,
-            plan: plan.clone(),
-            bans: bans.clone(),
-            observations: sender,
-        };
+        let links =
+            Links { value_key: KEY, plan: plan.clone(), bans: bans.clone(), observations: sender };
         let gateway = Gateway::start(config.clone(), links).expect("the gateway starts");
         Bench { gateway, config, plan, bans, observations }
     }
@@ -112,8 +108,7 @@ impl Bench {
         self.gateway.drain(Duration::from_secs(5));
         let counters = self.gateway.counters();
         drop(self.gateway);
-        let mut observed =
-            Observed { counters, records: Vec::new(), names: Vec::new(), lost: 0 };
+        let mut observed = Observed { counters, records: Vec::new(), names: Vec::new(), lost: 0 };
         for batch in self.observations.iter() {
             observed.records.extend(batch.observations);
             observed.names.extend(batch.names);
@@ -132,7 +127,8 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// The requests, each once: whole ones, and those that finished later with their outcome.
+    /// The requests, each once: whole ones, and those that finished later with their outcome. With
+    /// one worker, requests sent one after another are in their order.
     #[track_caller]
     pub fn requests(&self) -> Vec<Observation> {
         let of = |stage| self.records.iter().filter(move |r| r.stage == stage);
@@ -141,9 +137,8 @@ impl Observed {
             of(Stage::Finished).count(),
             "every request that was announced ended"
         );
-        let mut requests: Vec<Observation> =
-            of(Stage::Whole).chain(of(Stage::Finished)).copied().collect();
-        requests.sort_by_key(|r| r.at_ms);
+        let requests: Vec<Observation> =
+            self.records.iter().filter(|r| r.stage != Stage::Arrived).copied().collect();
         assert_eq!(requests.len() as u64, self.counters.requests, "each counted once");
         requests
     }

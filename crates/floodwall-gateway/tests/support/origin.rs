@@ -68,7 +68,8 @@ impl Origin {
                 seen.connections.fetch_add(1, Ordering::SeqCst);
                 let seen = seen.clone();
                 tokio::spawn(async move {
-                    let service = hyper::service::service_fn(|request| answer(seen.clone(), request));
+                    let service =
+                        hyper::service::service_fn(|request| answer(seen.clone(), request));
                     let connection = hyper::server::conn::http1::Builder::new()
                         .serve_connection(Io(stream), service)
                         .with_upgrades();
@@ -273,7 +274,13 @@ fn text_of<B>(request: &Request<B>) -> String {
         .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
         .collect();
     fields.sort();
-    format!("{} {} {:?}\n{}\n", request.method(), request.uri(), request.version(), fields.join("\n"))
+    format!(
+        "{} {} {:?}\n{}\n",
+        request.method(),
+        request.uri(),
+        request.version(),
+        fields.join("\n")
+    )
 }
 
 /// A body that ends where the one inside fails.
