@@ -58,10 +58,12 @@ pub fn run(args: ReplayArgs) -> Result<(), ReplayError> {
     } else {
         summary::text(&summary)
     };
-    if summary.records > 0 || args.json {
-        print(&printed)?;
+    print(&printed)?;
+    if summary.records == 0 {
+        // Broken lines are never fatal, but silence would look like a quiet site.
+        eprintln!("floodwall: {}", no_records(&summary));
     }
-    if summary.records == 0 { Err(no_records(&summary)) } else { Ok(()) }
+    Ok(())
 }
 
 fn replay(args: &ReplayArgs) -> Result<Summary, ReplayError> {

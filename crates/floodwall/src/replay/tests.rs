@@ -298,13 +298,22 @@ fn wrong_options_are_refused() {
     }
 }
 
+/// Says that the running test is skipped, past the harness's capture, so that it can be counted.
+fn skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = std::io::Write::write_all(
+        &mut std::io::stderr(),
+        format!("SKIPPED: {test}: {why}\n").as_bytes(),
+    );
+}
+
 /// Public logs that are not part of the sources: where they lie, if they are there.
 fn real_logs() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let data = std::env::var_os("FLOODWALL_DATA").map_or(beside, PathBuf::from);
     let logs = data.join("http-logs");
     if !logs.is_dir() {
-        println!("SKIPPED: no public logs at {}; set FLOODWALL_DATA", logs.display());
+        skipped(&format!("no public logs at {}; set FLOODWALL_DATA", logs.display()));
         return None;
     }
     Some(logs)
@@ -319,6 +328,14 @@ fn a_real_apache_log_is_read_whole_and_nobody_would_be_blocked() {
     assert!(found.incidents.iter().all(|i| i.rules.iter().all(|r| r.action != "block")));
     // The file is shuffled within each minute.
     assert_eq!(found.late, 0);
+}
+
+#[test]
+fn an_error_log_is_no_access_log_and_no_reason_to_fail() {
+    let Some(logs) = real_logs() else { return };
+    let found = summary(&[], &[&logs.join("loghub-apache/Apache_2k.log")]);
+    assert_eq!((found.records, found.skipped), (0, 2_000));
+    assert!(found.incidents.is_empty());
 }
 
 #[test]
