@@ -21,7 +21,8 @@ const RULE_TTL_MS: u64 = 10_000;
 /// `floodwall demo`.
 pub(crate) fn run(args: DemoArgs) -> Result<(), Failure> {
     crate::demo::run(&args, |site| {
-        let defence = NodeDefence::start(site).map_err(|error| error.to_string())?;
+        let interface = args.interface.clone();
+        let defence = NodeDefence::start(site, interface).map_err(|error| error.to_string())?;
         Ok(Box::new(defence))
     })?;
     Ok(())
@@ -36,7 +37,7 @@ struct NodeDefence {
 }
 
 impl NodeDefence {
-    fn start(site: &DemoSite) -> Result<NodeDefence, Failure> {
+    fn start(site: &DemoSite, interface: Option<String>) -> Result<NodeDefence, Failure> {
         let state = StateDir::create()?;
         let config = NodeConfig {
             gateway: GatewayConfig {
@@ -54,7 +55,7 @@ impl NodeDefence {
                 ..EngineConfig::default()
             },
             mode: Mode::Protect,
-            interface: None,
+            interface,
             database: state.0.join("floodwall.db"),
             control_socket: None,
             loopback_is_bannable: true,

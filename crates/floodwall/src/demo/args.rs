@@ -51,6 +51,9 @@ pub struct DemoArgs {
     /// Make every attacking request over a connection of its own
     #[arg(long)]
     pub attack_reconnects: bool,
+    /// Put the kernel filter on this interface: lo. Without it, it sits on the listening sockets
+    #[arg(long, value_name = "NAME")]
+    pub interface: Option<String>,
     /// Leave out the second scene, the crowd
     #[arg(long)]
     pub no_crowd: bool,

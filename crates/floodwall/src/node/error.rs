@@ -12,6 +12,9 @@ pub enum NodeError {
     /// The gateway could not change.
     #[error(transparent)]
     Reload(#[from] floodwall_gateway::ReloadError),
+    /// The interface for the kernel filter.
+    #[error(transparent)]
+    Interface(#[from] floodwall_xdp::AttachError),
     /// The control socket.
     #[error(transparent)]
     Control(#[from] floodwall_console::control::ControlError),

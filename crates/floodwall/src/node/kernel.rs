@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use floodwall_gateway::Gateway;
 use floodwall_model::{CheckedBan, Reason};
-use floodwall_xdp::{AttachRequest, BANS_DEFAULT, KernelFilter, Tier};
+use floodwall_xdp::{AttachError, AttachRequest, BANS_DEFAULT, KernelFilter, Tier};
 
 use super::lock;
 
@@ -22,8 +22,9 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Attaches the best filter this host allows.
-    pub fn attach(interface: Option<&str>, gateway: &Gateway) -> Kernel {
+    /// Attaches the best filter this host allows. Fails only for what the operator must mend: an
+    /// interface that is not there or has another program on it.
+    pub fn attach(interface: Option<&str>, gateway: &Gateway) -> Result<Kernel, AttachError> {
         let listeners = listeners_of(gateway);
         let request = AttachRequest {
             interface: interface.map(str::to_owned),
@@ -42,15 +43,18 @@ impl Kernel {
                 if let Some(tier) = tier {
                     tracing::info!(tier = tier.name(), "kernel filter attached");
                 }
-                Kernel { filter: Mutex::new(Some(filter)), tier, why_not_better, interface }
+                Ok(Kernel { filter: Mutex::new(Some(filter)), tier, why_not_better, interface })
             }
+            Err(
+                error @ (AttachError::InterfaceUnknown { .. } | AttachError::InterfaceTaken { .. }),
+            ) => Err(error),
             Err(error) => {
                 tracing::warn!(
                     "no kernel filter: {error}. Banned sources are closed by the gateway instead; \
                      everything else works."
                 );
                 let why_not_better = Some(error.to_string());
-                Kernel { filter: Mutex::new(None), tier: None, why_not_better, interface }
+                Ok(Kernel { filter: Mutex::new(None), tier: None, why_not_better, interface })
             }
         }
     }

@@ -164,7 +164,7 @@ impl Node {
         let links =
             Links { value_key, plan: Arc::clone(&plan), bans: Arc::clone(&bans), observations };
         let gateway = Gateway::start(config.gateway.clone(), links)?;
-        let kernel = Kernel::attach(config.interface.as_deref(), &gateway);
+        let kernel = Kernel::attach(config.interface.as_deref(), &gateway)?;
         let writer = Writer::start(store).map_err(NodeError::Thread)?;
         let parts = Arc::new(Parts {
             view: Mutex::new(View::default()),
