@@ -410,11 +410,10 @@ impl Engine {
             sources: &self.sources,
             expected_rps: alarm.finding.expected_rps,
             per_source_per_10s: limit,
-            rise_ms: self.window.rise_ms(
-                alarm.finding.onset_ms,
-                alarm.finding.expected_rps,
-                now_ms,
-            ),
+            rise_ms: self
+                .window
+                .rise(alarm.finding.expected_rps, now_ms)
+                .and_then(|rise| rise.took_ms),
             seed: alarm.past.revision,
         };
         pending.evidence = gather(&pending.mined.signature, &scene);
@@ -439,7 +438,10 @@ impl Engine {
         let normal_rps = pending.mined.projected.share() * alarm.finding.expected_rps;
         match self.book.place(rule, known, normal_rps, now_ms) {
             Ok(()) => {
-                self.placed(alarm, pending.mined.excess_share);
+                self.placed(
+                    alarm,
+                    matched / since_s / (sample.rate_rps() - alarm.finding.expected_rps),
+                );
                 true
             }
             Err(why) => {
@@ -460,7 +462,7 @@ impl Engine {
         if let (Some(account), Some(active)) = (&mut self.account, self.book.active().last()) {
             let found = format!(
                 "a signature was found that describes {:.0} % of the rise: {}",
-                excess_share * 100.0,
+                excess_share.clamp(0.0, 1.0) * 100.0,
                 active.rule.words
             );
             account.incident_mut().note(self.now_ms, TimelineKind::SignatureFound, found);
@@ -490,10 +492,14 @@ impl Engine {
             return;
         }
         let finding = &alarm.finding;
+        // The alarm may have been opened by something small before; the account begins with what
+        // it is about.
+        let rise = self.window.rise(finding.expected_rps, self.now_ms);
+        let onset_ms = rise.map_or(finding.onset_ms, |r| r.began_ms).max(finding.onset_ms);
         let mut incident = Incident {
             id: self.next_incident_id,
             mode: self.config.mode,
-            onset_at_ms: finding.onset_ms,
+            onset_at_ms: onset_ms,
             opened_at_ms: self.now_ms,
             expected_rps: finding.expected_rps,
             baseline_records: alarm.past.records() as u64,
@@ -503,10 +509,10 @@ impl Engine {
         };
         self.next_incident_id += 1;
         let first = format!(
-            "{:.0} requests/s where {:.1} were expected",
-            finding.observed_rps, finding.expected_rps
+            "the rate left what is expected ({1:.1} requests/s); it is {0:.0} requests/s by now",
+            self.stats.per_1s_rps, finding.expected_rps
         );
-        incident.note(finding.onset_ms, TimelineKind::Onset, first);
+        incident.note(onset_ms, TimelineKind::Onset, first);
         incident.note(self.now_ms, TimelineKind::Opened, "incident opened".to_owned());
         incident.top_paths = self.top_paths();
         self.account = Some(Account::open(incident, self.now_ms));
@@ -556,11 +562,13 @@ impl Engine {
         let in_force = !self.book.active().is_empty();
         let hot = self.onset.sustained(&self.stats);
         let Some(account) = &mut self.account else { return };
-        account.tick(&self.stats, in_force || hot);
+        // Once an attack has been named, a crowd that comes after it does not prolong it.
+        let unnamed = account.incident().rules.is_empty();
+        account.tick(&self.stats, in_force || (unnamed && hot));
         let incident = account.incident_mut();
         incident.totals.kernel_dropped_packets = self.kernel_dropped;
         incident.totals.observations_lost = self.observations_lost;
-        let over = now_ms >= account.last_active_ms() + self.config.incident_close_ms;
+        let over = !in_force && now_ms >= account.last_active_ms() + self.config.incident_close_ms;
         if over || self.alarm.is_none() {
             let incident = account.incident_mut();
             incident.note(now_ms, TimelineKind::Closed, "incident closed".to_owned());

@@ -92,8 +92,6 @@ pub struct Mined {
     pub signature: Signature,
     /// Requests/s now that match.
     pub matched_rps: f64,
-    /// Of the whole rise, the share it explains.
-    pub excess_share: f64,
     /// Matches in the validation half of the past.
     pub projected: Collateral,
 }
@@ -170,7 +168,6 @@ pub fn mine(rise: &Rise<'_>, tier: Tier, wanted: usize) -> Vec<Mined> {
         found.push(Mined {
             projected: validate(&signature, rise.past),
             matched_rps: best.now.count() as f64 * rise.now_weight(),
-            excess_share: (best.excess_rps / total_excess).min(1.0),
             signature,
         });
     }

@@ -73,7 +73,6 @@ mod tests {
             mined: Mined {
                 signature: Signature::default(),
                 matched_rps: found_rps,
-                excess_share: 1.0,
                 projected: Collateral::default(),
             },
             tier: Tier::Block,

@@ -62,29 +62,59 @@ impl Window {
         }
     }
 
-    /// How long the rise since `onset_ms` took from a tenth to nine tenths of its height above
-    /// `expected_rps`, ms. `None` while it still rises.
-    pub fn rise_ms(&self, onset_ms: u64, expected_rps: f64, now_ms: u64) -> Option<u64> {
-        let from_ms = onset_ms.saturating_sub(1_000);
-        let rates: Vec<(u64, f64)> = self
-            .ticks
+    /// The rise that leads to now: when it left a tenth of its height above `expected_rps`, and how
+    /// long it then took to nine tenths, ms (`None` while it still rises). Nothing if nothing rose.
+    pub fn rise(&self, expected_rps: f64, now_ms: u64) -> Option<Rise> {
+        let rates = self.smoothed();
+        let peak = rates.iter().map(|(_, r)| *r).fold(0.0, f64::max);
+        let level = |share: f64| expected_rps + (peak - expected_rps) * share;
+        if peak <= expected_rps {
+            return None;
+        }
+        let (mut began_ms, mut above_ms) = (None, now_ms);
+        for (at_ms, rate) in rates.iter().rev() {
+            if *rate >= level(0.1) {
+                began_ms = Some(*at_ms);
+                above_ms = *at_ms;
+            } else if above_ms.saturating_sub(*at_ms) > LULL_MS {
+                break;
+            }
+        }
+        let began_ms = began_ms?;
+        let high_ms = rates
+            .iter()
+            .find(|(at_ms, rate)| *at_ms >= began_ms && *rate >= level(0.9))
+            .map(|(at_ms, _)| *at_ms)?;
+        let over = high_ms + SETTLED_MS <= now_ms;
+        Some(Rise { began_ms, took_ms: over.then(|| high_ms - began_ms) })
+    }
+
+    /// Rates over two ticks each, requests/s.
+    fn smoothed(&self) -> Vec<(u64, f64)> {
+        self.ticks
             .iter()
             .zip(self.ticks.iter().skip(1))
             .zip(self.ticks.iter().skip(2))
-            .filter(|((a, _), _)| a.0 >= from_ms)
             .map(|((a, b), c)| {
                 let span_ms = (c.0 - a.0).max(1) as f64;
                 (b.0, (b.1 + c.1) as f64 * 1000.0 / span_ms)
             })
-            .collect();
-        let peak = rates.iter().map(|(_, r)| *r).fold(0.0, f64::max);
-        let reached = |share: f64| {
-            let level = expected_rps + (peak - expected_rps) * share;
-            rates.iter().find(|(_, r)| *r >= level).map(|(at_ms, _)| *at_ms)
-        };
-        let (low_ms, high_ms) = (reached(0.1)?, reached(0.9)?);
-        (high_ms + 500 <= now_ms).then(|| high_ms.saturating_sub(low_ms))
+            .collect()
     }
+}
+
+/// A rise interrupted for no longer than this goes on, ms.
+const LULL_MS: u64 = 1_000;
+/// A rise is over when it has not grown for so long, ms.
+const SETTLED_MS: u64 = 500;
+
+/// The shape of a rise.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Rise {
+    /// When it began, ms.
+    pub began_ms: u64,
+    /// How long it took, ms; `None` while it still rises.
+    pub took_ms: Option<u64>,
 }
 
 #[cfg(test)]
@@ -111,9 +141,12 @@ mod tests {
                 let up = tick.saturating_sub(100).min(ticks_up) * 100 / ticks_up;
                 window.tick(tick * 100, 10 + up);
             }
-            window.rise_ms(10_000, 100.0, 40_000)
+            window.rise(100.0, 40_000)
         };
-        assert!(ramp(1).unwrap() < 1_000);
-        assert!(ramp(200).unwrap() > 10_000);
+        let sudden = ramp(1).unwrap();
+        assert!(sudden.took_ms.unwrap() < 1_000);
+        assert!((9_900..=10_300).contains(&sudden.began_ms), "{sudden:?}");
+        assert!(ramp(200).unwrap().took_ms.unwrap() > 10_000);
+        assert_eq!(Window::new().rise(1.0, 0), None);
     }
 }

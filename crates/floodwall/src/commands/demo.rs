@@ -14,9 +14,9 @@ use crate::demo::{Defence, DefenceCounters, DemoArgs, DemoSite, RuleView};
 use crate::node::{Node, NodeConfig, fresh_seed};
 
 /// The demo's incidents close sooner than real ones, so that the crowd is judged by itself.
-const INCIDENT_CLOSE_MS: u64 = 5_000;
+const INCIDENT_CLOSE_MS: u64 = 1_500;
 /// A rule of the demo ends so long after the attack, so that its end can be watched.
-const RULE_TTL_MS: u64 = 10_000;
+const RULE_TTL_MS: u64 = 4_000;
 
 /// `floodwall demo`.
 pub(crate) fn run(args: DemoArgs) -> Result<(), Failure> {

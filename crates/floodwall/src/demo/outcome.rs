@@ -13,6 +13,7 @@ use super::defence::{DefenceCounters, RuleView};
 use super::load::LoadCounters;
 use super::meter::{Counts, Meter, Phase};
 use super::origin::OriginCounters;
+use super::screen::{COLUMNS, wrap};
 
 /// A figure in each phase of the first scene.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -277,7 +278,9 @@ impl Outcome {
             let _ = writeln!(out, "No rule was placed.");
         }
         for rule in &self.rules {
-            let _ = writeln!(out, "Rule placed: {rule}");
+            for (n, line) in wrap(&format!("Rule placed: {rule}"), COLUMNS - 2).iter().enumerate() {
+                let _ = writeln!(out, "{}{line}", if n == 0 { "" } else { "  " });
+            }
         }
         out.push('\n');
         for target in &self.targets {

@@ -13,7 +13,7 @@ use super::meter::Tally;
 use super::schedule::Scene;
 
 /// Columns used at most.
-const COLUMNS: usize = 79;
+pub(super) const COLUMNS: usize = 79;
 /// Rules shown; of more, the newest.
 const RULES_SHOWN: usize = 2;
 /// Lines a rule may take; what is longer is in the report.
@@ -190,7 +190,7 @@ fn rule_text(rule: &RuleView) -> String {
 }
 
 /// `text` in lines of at most `columns` characters, broken at spaces where there are any.
-fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     for word in text.split(' ') {
@@ -243,7 +243,7 @@ fn served(tally: &Tally) -> String {
 }
 
 fn stopped(counters: DefenceCounters) -> String {
-    let mut text = format!("{} requests blocked", counters.blocked);
+    let mut text = format!("{} blocked", counters.blocked);
     if counters.throttled > 0 {
         text.push_str(&format!(", {} throttled", counters.throttled));
     }

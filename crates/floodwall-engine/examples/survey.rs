@@ -1,14 +1,14 @@
-//! Prints a table over disguises, views and rates: not a test of any figure, a look at all of them.
-//! `cargo test --test survey -- --nocapture`
+//! Prints a table over disguises, views and rates: a look at all of them, not a test of any.
+//! `cargo run -p floodwall-engine --example survey`; FLOODWALL_SEEDS says how many seeds.
 
+#[path = "../tests/support/mod.rs"]
 mod support;
 
 use floodwall_sim::attack::Disguise;
 use floodwall_sim::{CouncilConfig, Label, VisitorsConfig};
 use support::{Stage0, View, run, with_seeds};
 
-#[test]
-fn survey() {
+fn main() {
     println!("view       disguise          rps  rule after  leakage  honest refused  rules");
     with_seeds(|seed| {
         for view in [View::Gateway, View::AccessLog] {
