@@ -75,6 +75,13 @@ impl Account {
         }
     }
 
+    /// A request that counted as let through was blocked after it had waited.
+    pub fn note_blocked_late(&mut self) {
+        let totals = &mut self.incident.totals;
+        totals.passed = totals.passed.saturating_sub(1);
+        totals.blocked += 1;
+    }
+
     /// Ends a tick: raises the peaks. `active` says that something is alarming or a rule in force.
     pub fn tick(&mut self, window: &WindowStats, active: bool) {
         let peaks = &mut self.incident.peaks;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use floodwall_model::incident::TimelineKind;
 use floodwall_model::{
-    Action, Attr, Ban, CheckedPlan, Incident, IncidentVerdict, Mode, Observation, Rule, Stage,
-    ValueKey, ValueName,
+    Action, Attr, Ban, CheckedPlan, Handling, Incident, IncidentVerdict, Mode, Observation, Rule,
+    Stage, ValueKey, ValueName,
 };
 
 use crate::account::Account;
@@ -201,6 +201,13 @@ impl Engine {
         for observation in observations {
             let (state, finished) = self.sources.observe(observation, now_ds);
             if observation.stage == Stage::Finished {
+                // It was let through when it came and met its rule while it waited.
+                if let Handling::Blocked(_) = observation.handling {
+                    self.book.note(observation.handling, false);
+                    if let Some(account) = &mut self.account {
+                        account.note_blocked_late();
+                    }
+                }
                 continue;
             }
             arrived += 1;

@@ -13,9 +13,10 @@ use floodwall_model::{Reason, Source};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::clock::now_ms;
 use crate::connection;
 use crate::connection_table::ConnectionPlace;
-use crate::worker::{Worker, wall_ms};
+use crate::worker::Worker;
 
 /// Pause after the system had no descriptor or memory left for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(20);
@@ -90,7 +91,7 @@ fn admit(worker: &Worker, source: Source) -> Result<ConnectionPlace, Reason> {
     let snapshot = shared.snapshot.load();
     let is_operator = snapshot.is_operator(source);
     let bans = &shared.links.bans;
-    if !bans.is_empty() && !is_operator && bans.is_banned(source.key(), wall_ms()) {
+    if !bans.is_empty() && !is_operator && bans.is_banned(source.key(), now_ms()) {
         return Err(Reason::SourceBanned);
     }
     // A proxy in front of us brings everybody's connections; its own limits hold.

@@ -4,13 +4,13 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use floodwall_model::{Reason, Source};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::{Request, Response};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -38,11 +38,13 @@ pub(crate) async fn run(
     tls: bool,
     place: ConnectionPlace,
 ) {
+    let _open = Open::new(worker.clone());
     let opened =
         if tls { open_tls(&worker, stream).await } else { open_plain(&worker, stream).await };
     let Ok(opened) = opened.map_err(|reason| worker.counters.refused(reason)) else { return };
-    let state = ConnectionState::new(worker, peer, opened.tls, opened.is_h2, place);
-    let meter = Meter::new(opened.transport, state.clone(), opened.input);
+    let Opened { transport, head_by, tls, is_h2, input } = opened;
+    let state = ConnectionState::new(worker, peer, head_by, tls, is_h2, place);
+    let meter = Meter::new(transport, state.clone(), input);
     if state.is_h2 {
         serve_h2(state, meter).await;
     } else {
@@ -50,9 +52,27 @@ pub(crate) async fn run(
     }
 }
 
+/// Counts a connection as open.
+struct Open(Rc<Worker>);
+
+impl Open {
+    fn new(worker: Rc<Worker>) -> Self {
+        worker.counters.connections_open.add(1);
+        Open(worker)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.counters.connections_open.sub(1);
+    }
+}
+
 /// A connection whose protocol is known.
 struct Opened {
     transport: Transport,
+    /// By when its first head has to be there.
+    head_by: u64,
     tls: Option<Tls>,
     is_h2: bool,
     /// What was read to find out.
@@ -76,6 +96,7 @@ async fn open_tls(worker: &Rc<Worker>, stream: TcpStream) -> Result<Opened, Reas
     let tls = Tls { server_name: session.server_name().map(Into::into) };
     Ok(Opened {
         transport: Transport::Tls(Box::new(stream)),
+        head_by: worker.deadlines.after(snapshot.limits.head_ms),
         tls: Some(tls),
         is_h2,
         input: Vec::new(),
@@ -85,24 +106,37 @@ async fn open_tls(worker: &Rc<Worker>, stream: TcpStream) -> Result<Opened, Reas
 /// Tells HTTP/2 with prior knowledge from HTTP/1 by the first bytes.
 async fn open_plain(worker: &Rc<Worker>, mut stream: TcpStream) -> Result<Opened, Reason> {
     let head_ms = worker.shared.snapshot.load().limits.head_ms;
+    let head_by = worker.deadlines.after(head_ms);
+    let mut input = Vec::new();
+    // As long as it could still become the preface.
     let sniff = async {
-        let mut first = [0; PREFACE.len()];
-        let mut n = 0;
-        // As long as it could still become the preface.
-        while n < first.len() && first[..n] == PREFACE[..n] {
-            match stream.read(&mut first[n..]).await {
-                Ok(0) | Err(_) => break,
-                Ok(more) => n += more,
+        while input.len() < PREFACE.len() && PREFACE.starts_with(&input) {
+            let read = poll_fn(|cx| poll_first_bytes(worker, &mut stream, cx, &mut input));
+            // An end or an error is met again, and dealt with, by the engine.
+            if !matches!(read.await, Ok(1..)) {
+                break;
             }
         }
-        (first, n)
     };
     let sniffed = worker.deadlines.timeout(head_ms, pin!(sniff)).await;
-    let (first, n) = sniffed.map_err(|_| Reason::HeadTimeout)?;
-    worker.counters.bytes_in.add(n as u64);
-    let input = first[..n].to_vec();
-    let is_h2 = input == PREFACE;
-    Ok(Opened { transport: Transport::Plain(stream), tls: None, is_h2, input })
+    sniffed.map_err(|_| Reason::HeadTimeout)?;
+    let is_h2 = input.starts_with(PREFACE);
+    Ok(Opened { transport: Transport::Plain(stream), head_by, tls: None, is_h2, input })
+}
+
+/// Reads once, as much as is there: usually the whole first request.
+fn poll_first_bytes(
+    worker: &Worker,
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+    input: &mut Vec<u8>,
+) -> Poll<io::Result<usize>> {
+    let mut scratch = worker.scratch.borrow_mut();
+    let mut buf = ReadBuf::new(&mut scratch);
+    ready!(Pin::new(stream).poll_read(cx, &mut buf))?;
+    worker.counters.bytes_in.add(buf.filled().len() as u64);
+    input.extend_from_slice(buf.filled());
+    Poll::Ready(Ok(buf.filled().len()))
 }
 
 /// Hands requests to the pipeline.

@@ -87,21 +87,20 @@ impl ConnectionState {
     pub(crate) fn new(
         worker: Rc<Worker>,
         peer: Source,
+        head_by: u64,
         tls: Option<Tls>,
         is_h2: bool,
         place: ConnectionPlace,
     ) -> Rc<Self> {
         let snapshot = worker.shared.snapshot.load();
         let deadline = worker.deadlines.deadline();
-        let read_by = worker.deadlines.after(snapshot.limits.head_ms);
         let age_by = worker.deadlines.after(snapshot.limits.connection_age_ms);
-        deadline.set(read_by.min(age_by));
+        deadline.set(head_by.min(age_by));
         let peer_is_trusted = snapshot.is_trusted_proxy(peer);
         drop(snapshot);
         // An address in text form is always a field value.
         let peer_value = HeaderValue::try_from(peer.to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        worker.counters.connections_open.add(1);
         Rc::new(ConnectionState {
             worker,
             peer,
@@ -112,7 +111,7 @@ impl ConnectionState {
             forwarded: RefCell::new(None),
             deadline,
             reading: Cell::new(Reading::First),
-            read_by: Cell::new(read_by),
+            read_by: Cell::new(head_by),
             write_by: Cell::new(NEVER),
             age_by,
             takes: RefCell::default(),
@@ -297,7 +296,6 @@ impl ConnectionState {
 
 impl Drop for ConnectionState {
     fn drop(&mut self) {
-        self.worker.counters.connections_open.sub(1);
         if std::thread::panicking() {
             self.worker.counters.refused(Reason::Internal);
         }

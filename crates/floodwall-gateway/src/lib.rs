@@ -18,6 +18,7 @@
 mod accept;
 mod ban_board;
 mod certificate;
+mod clock;
 mod config;
 mod connection;
 mod connection_state;
@@ -41,6 +42,7 @@ mod upstream;
 mod worker;
 
 pub use ban_board::{BanBoard, BoardFull};
+pub use clock::now_ms;
 pub use config::{CertificateFiles, GatewayConfig, Links, Listener, Origin, Site};
 pub use counters::CountersSnapshot;
 pub use error::{BindError, ConfigError, ReloadError, StartError};

@@ -103,8 +103,8 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections_max: None,
-            connections_per_v4_max: 128,
-            connections_per_v6_64_max: 64,
+            connections_per_v4_max: 1_024,
+            connections_per_v6_64_max: 256,
             // Both protocols let the client speak first, so a connection that has said nothing is
             // better kept in the kernel, where it costs a request socket and no descriptor.
             defer_accept_s: 5,

@@ -9,8 +9,8 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 
 use floodwall_model::limits::{BATCH_NAMES_MAX, BATCH_OBSERVATIONS_MAX};
 use floodwall_model::{
-    AttrWriter, Attrs, Handling, Observation, ObservationBatch, Outcome, RequestFacts, Stage,
-    ValueKey, ValueName,
+    AttrWriter, Attrs, Handling, Observation, ObservationBatch, Outcome, RequestFacts, Source,
+    Stage, ValueKey, ValueName,
 };
 
 use crate::counters::Counters;
@@ -21,6 +21,18 @@ pub(crate) struct Ticket {
     generation: u64,
     index: usize,
     observation: Observation,
+}
+
+impl Ticket {
+    /// What the request looked like.
+    pub(crate) const fn attrs(&self) -> &Attrs {
+        &self.observation.attrs
+    }
+
+    /// Who sent it.
+    pub(crate) const fn source(&self) -> Source {
+        self.observation.source
+    }
 }
 
 /// Fills batches and sends them.

@@ -17,6 +17,9 @@ use crate::error::ConfigError;
 use crate::hosts::{Hosts, is_site_name};
 use crate::limits::Limits;
 
+/// Fields of a head that the parser takes.
+const HEAD_FIELDS_MAX: usize = 100;
+
 /// An origin's number. The same origin keeps it over reloads, so that workers keep its connections.
 pub(crate) type OriginIndex = usize;
 
@@ -112,8 +115,11 @@ impl Snapshot {
                 })?,
             )),
         };
+        let mut limits = config.limits.clone();
+        // The parser behind has room for no more.
+        limits.head_fields_max = limits.head_fields_max.min(HEAD_FIELDS_MAX);
         Ok(Snapshot {
-            limits: config.limits.clone(),
+            limits,
             workers,
             sites,
             by_host,

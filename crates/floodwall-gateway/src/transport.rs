@@ -3,7 +3,9 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -13,6 +15,22 @@ pub(crate) enum Transport {
     Plain(TcpStream),
     // Boxed: the TLS state is a kilobyte, and plain connections shall not carry it.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Handed over to somebody else.
+    Gone,
+}
+
+impl Transport {
+    /// Makes closing a reset: what an abusive client has not read shall not stay in the kernel
+    /// while it goes on not reading (design/l7.md § 1).
+    pub(crate) fn reset_on_close(&self) {
+        let tcp = match self {
+            Transport::Plain(tcp) => tcp,
+            Transport::Tls(tls) => tls.get_ref().0,
+            Transport::Gone => return,
+        };
+        // Failing leaves the kernel's own timeout.
+        let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+    }
 }
 
 macro_rules! delegate {
@@ -26,6 +44,7 @@ macro_rules! delegate {
                 let $stream = Pin::new(tls.as_mut());
                 $call
             }
+            Transport::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     };
 }

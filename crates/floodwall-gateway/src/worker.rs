@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::LocalRuntime;
@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::accept;
+use crate::clock::now_ms;
 use crate::config::{Links, Listener};
 use crate::connection_table::ConnectionTable;
 use crate::counters::Counters;
@@ -60,12 +61,6 @@ pub(crate) struct Worker {
     pub(crate) origins: Origins,
     pub(crate) scratch: Rc<RefCell<Box<[u8]>>>,
     pub(crate) draining: Cell<bool>,
-}
-
-/// Wall clock, ms since the epoch.
-pub(crate) fn wall_ms() -> u64 {
-    // A clock before 1970 is a broken clock; the engine copes with zeroes.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 impl Worker {
@@ -121,7 +116,7 @@ async fn serve(worker: Rc<Worker>, index: usize, mut commands: UnboundedReceiver
                 if ticks.is_multiple_of(CHORE_TICKS) {
                     worker.origins.sweep(&worker.shared.snapshot.load().limits);
                     if index == 0 {
-                        worker.shared.links.bans.sweep(wall_ms());
+                        worker.shared.links.bans.sweep(now_ms());
                     }
                 }
                 if let Some(end) = end

@@ -251,3 +251,41 @@ fn a_client_that_goes_away_frees_the_origin() {
     let requests = bench.finish().requests();
     assert_eq!(requests[0].outcome.unwrap().status, 0);
 }
+
+#[test]
+fn targets_come_in_the_forms_they_may() {
+    let origin = Origin::http();
+    let bench = Bench::before(origin.addr);
+    run(async {
+        for (line, status, seen) in [
+            ("OPTIONS * HTTP/1.1", 200, "OPTIONS * "),
+            ("GET http://a.example/x?y HTTP/1.1", 200, "GET /x?y "),
+            ("GET http://a.example HTTP/1.1", 200, "GET / "),
+            ("GET * HTTP/1.1", 400, ""),
+            ("GET a.example HTTP/1.1", 400, ""),
+            ("GET ftp://a.example/ HTTP/1.1", 400, ""),
+            ("GET x/y HTTP/1.1", 400, ""),
+        ] {
+            let request = format!("{line}\r\nHost: a.example\r\n\r\n");
+            assert_eq!(exchange(bench.addr(), request).await.unwrap().status, status, "{line}");
+            if status == 200 {
+                let head = origin.seen.last_head();
+                assert!(head.starts_with(seen), "{line}: {head}");
+            }
+        }
+    });
+    assert_eq!(origin.seen.requests(), 3);
+}
+
+#[test]
+fn connections_kept_back_until_they_speak_are_served_alike() {
+    let origin = Origin::http();
+    let deferring = floodwall_gateway::Limits { defer_accept_s: 5, ..limits() };
+    let bench = Bench::start(config(origin.addr, deferring));
+    run(async {
+        let mut raw = Raw::connect(bench.addr()).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(raw.answer().await.unwrap().text(), "hello");
+    });
+}

@@ -4,7 +4,7 @@
 //! origin's and stays.
 
 use http::header::{
-    CONNECTION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    CONNECTION, CONTENT_LENGTH, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
@@ -34,6 +34,11 @@ pub(crate) fn is_listed(connection: &[HeaderValue], name: &HeaderName) -> bool {
 
 /// Takes the hop-by-hop fields out of an answer.
 pub(crate) fn strip(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // The coding frames the answer; a length beside it is wrong (RFC 9112 § 6.3) and would
+        // frame what we send.
+        headers.remove(CONTENT_LENGTH);
+    }
     let connection: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
     // Nearly every answer has none or two of them, so look before removing.
     let gone: Vec<HeaderName> = headers
@@ -71,6 +76,7 @@ mod tests {
             ("upgrade", "h2c"),
             ("x-hop", "1"),
             ("x-other", "1"),
+            ("content-length", "5"),
             ("server", "origin"),
             ("x-stays", "1"),
             ("set-cookie", "a=1"),

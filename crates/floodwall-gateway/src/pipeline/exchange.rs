@@ -6,11 +6,11 @@
 
 use std::rc::Rc;
 
-use floodwall_model::{Fault, Handling, Observation, Outcome, Reason};
+use floodwall_model::{Action, Fault, Handling, Mode, Observation, Outcome, Reason};
 
+use crate::clock::now_ms;
 use crate::connection_state::ConnectionState;
 use crate::observer::Ticket;
-use crate::worker::wall_ms;
 
 /// The account of one request.
 pub(crate) struct Exchange {
@@ -56,6 +56,26 @@ impl Exchange {
         &self.state
     }
 
+    /// Whether a rule placed since the request came would have blocked it. If so, that is how it is
+    /// accounted for.
+    pub(crate) fn blocked_meanwhile(&mut self) -> bool {
+        let Some(ticket) = &self.ticket else { return false };
+        let shared = &self.state.worker.shared;
+        let (attrs, source) = (ticket.attrs(), ticket.source());
+        let plan = shared.links.plan.load();
+        let rule = match plan.decide(attrs, now_ms()) {
+            Some(rule) if rule.action == Action::Block && plan.mode() == Mode::Protect => rule,
+            _ => return false,
+        };
+        if shared.snapshot.load().is_operator(source) {
+            return false;
+        }
+        self.failed = true;
+        self.handling = Handling::Blocked(rule.id);
+        self.state.worker.counters.refused(Reason::RuleBlocked);
+        true
+    }
+
     /// The origin sent its answer's head after so many ms.
     pub(crate) fn set_origin_ms(&mut self, origin_ms: u32) {
         self.outcome.origin_ms = Some(origin_ms);
@@ -76,16 +96,16 @@ impl Exchange {
         self.complete = true;
     }
 
-    /// It failed. The first reason is counted. A request that the origin failed has been let
-    /// through all the same, so its handling stays; the status tells.
+    /// It failed. The first reason is counted. A request that the origin failed or that its client
+    /// gave up has been let through all the same, so its handling stays; the status tells.
     pub(crate) fn fail(&mut self, reason: Reason) {
         if self.failed {
             return;
         }
         self.failed = true;
         self.state.worker.counters.refused(reason);
-        let kept_from_origin = reason == Reason::OriginSaturated;
-        if kept_from_origin || reason.fault() != Fault::Upstream {
+        let refused_client = reason.fault() == Fault::Client && reason.status() != 0;
+        if refused_client || reason == Reason::OriginSaturated {
             self.handling = Handling::Refused(reason);
         }
     }
@@ -98,14 +118,16 @@ impl Drop for Exchange {
         if !self.complete {
             self.outcome.status = 0;
             if !self.failed {
-                worker.counters.refused(Reason::ClientGone);
+                let bug = std::thread::panicking();
+                let reason = if bug { Reason::Internal } else { Reason::ClientGone };
+                worker.counters.refused(reason);
             }
         }
         worker.observer.borrow_mut().finished(
             ticket,
             self.handling,
             self.outcome,
-            wall_ms(),
+            now_ms(),
             &worker.counters,
         );
         self.state.request_closed();

@@ -75,7 +75,7 @@ pub(crate) async fn answer(state: Rc<ConnectionState>, request: ClientRequest) -
     let body = RequestBody::new(body, state.clone(), report.clone(), gate.clone());
     let question =
         Question { state: &state, parts: &parts, target: &target, gate, report: &report };
-    let asked = match enter(&pool, &patience).await {
+    let asked = match enter(&pool, &patience, &mut exchange).await {
         Ok(place) => question.ask(&pool, body, place, &patience).await,
         Err(reason) => Err(reason),
     };
@@ -94,14 +94,21 @@ fn expects_continue(parts: &Parts) -> bool {
         && expect.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// A place at the origin, at once or after waiting.
-async fn enter(pool: &OriginPool, patience: &Patience) -> Result<Place, Reason> {
+/// A place at the origin, at once or after waiting. Who waited is judged again by the plan in
+/// force now: otherwise the queue that an attack built up would still go to the origin after the
+/// rule against it is there.
+async fn enter(
+    pool: &OriginPool,
+    patience: &Patience,
+    exchange: &mut Exchange,
+) -> Result<Place, Reason> {
     if let Some(place) = pool.admission.try_enter(patience.places) {
         return Ok(place);
     }
     let waiting = pool.admission.enter(patience.queue_max).map_err(|_| Reason::OriginSaturated)?;
     let entered = pool.deadlines.timeout(patience.queue_wait_ms, waiting).await;
-    entered.map_err(|_| Reason::OriginSaturated)
+    let place = entered.map_err(|_| Reason::OriginSaturated)?;
+    if exchange.blocked_meanwhile() { Err(Reason::RuleBlocked) } else { Ok(place) }
 }
 
 /// What is asked of the origin.

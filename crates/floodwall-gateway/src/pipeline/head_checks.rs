@@ -91,9 +91,17 @@ fn check_shape(parts: &Parts, limits: &Limits) -> Result<(), Reason> {
     if !matches!(scheme, "http" | "https") {
         return Err(Reason::Malformed);
     }
-    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    if target > limits.uri_bytes_max {
+    if parts.uri.scheme().is_none() && parts.uri.authority().is_some() {
+        // `GET a.example HTTP/1.1`: the form that is CONNECT's (RFC 9112 § 3.2.3).
+        return Err(Reason::Malformed);
+    }
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    if target.len() > limits.uri_bytes_max {
         return Err(Reason::UriTooLong);
+    }
+    let is_server_wide = target == "*" && parts.method == Method::OPTIONS;
+    if !(target.starts_with('/') || is_server_wide) {
+        return Err(Reason::Malformed);
     }
     // Crumbs of one cookie (RFC 9113 § 8.2.3) are one field when they are put together again.
     let crumbs = parts.headers.get_all(http::header::COOKIE).iter().count();

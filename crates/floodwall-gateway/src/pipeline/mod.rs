@@ -34,9 +34,9 @@ use floodwall_model::{Attrs, Handling, Observation, Reason, RequestKind, Stage};
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 
+use crate::clock::now_ms;
 use crate::connection_state::ConnectionState;
 use crate::snapshot::Snapshot;
-use crate::worker::wall_ms;
 use answer_body::AnswerBody;
 use client_address::ClientAddress;
 use decision::Decision;
@@ -135,7 +135,7 @@ impl Arrival<'_> {
             Err(reason) => return Decided::Answered(self.refuse(reason)),
         };
         let shared = &self.state.worker.shared;
-        let now_ms = wall_ms();
+        let now_ms = now_ms();
         let decision = if snapshot.is_operator(self.client.source) {
             Decision::Pass
         } else if shared.links.bans.is_banned(self.client.source.key(), now_ms) {
@@ -171,7 +171,7 @@ impl Arrival<'_> {
     }
 
     fn refuse(&self, reason: Reason) -> Answer {
-        let exchange = self.open(Handling::Refused(reason), wall_ms());
+        let exchange = self.open(Handling::Refused(reason), now_ms());
         self.answer(reason, exchange)
     }
 
@@ -182,7 +182,7 @@ impl Arrival<'_> {
     /// A banned source loses its connection. Behind a trusted proxy the connection is the proxy's
     /// and carries others' requests, so there the request alone is refused.
     fn refuse_banned(&self) -> Answer {
-        let exchange = self.open(Handling::Refused(Reason::SourceBanned), wall_ms());
+        let exchange = self.open(Handling::Refused(Reason::SourceBanned), now_ms());
         if !self.client.handshake {
             return self.answer(Reason::RuleBlocked, exchange);
         }

@@ -43,12 +43,9 @@ pub use limits::LimitsConfig;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use site::{CertificateConfig, OriginConfig, SiteConfig};
 
+use crate::paths;
 use reader::Reader;
 
-/// Where the data file is kept unless `state_dir` says otherwise.
-pub const STATE_DIR: &str = "/var/lib/floodwall";
-/// Where the control socket is unless `control_socket` says otherwise.
-pub const CONTROL_SOCKET: &str = "/run/floodwall/control.sock";
 /// Largest file read. When larger: a mistake, since it can be no configuration.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -149,8 +146,8 @@ impl Config {
             listen: Vec::new(),
             listen_tls: Vec::new(),
             interface: None,
-            state_dir: STATE_DIR.into(),
-            control_socket: CONTROL_SOCKET.into(),
+            state_dir: paths::state_dir_default(),
+            control_socket: paths::control_socket_default(),
             operators: Vec::new(),
             trusted_proxies: Vec::new(),
             sites: Vec::new(),

@@ -66,8 +66,8 @@ fn the_smallest_file_is_two_lines() {
     assert_eq!(config.listen, ["0.0.0.0:8080".parse().unwrap()]);
     assert_eq!(config.sites[0].names, ["campaign.example"]);
     assert_eq!(config.sites[0].origin, OriginConfig { host: "127.0.0.1".into(), port: 3000 });
-    assert_eq!(config.state_dir, Path::new(STATE_DIR));
-    assert_eq!(config.control_socket, Path::new(CONTROL_SOCKET));
+    assert_eq!(config.state_dir, crate::paths::state_dir_default());
+    assert_eq!(config.control_socket, crate::paths::control_socket_default());
     assert_eq!(config.limits, LimitsConfig::default());
 }
 
