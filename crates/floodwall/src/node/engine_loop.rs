@@ -4,6 +4,7 @@
 //! It must never wait for anything but the next tick: the store has a mailbox, the control socket
 //! reads a copy, the kernel's maps answer at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -11,7 +12,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use floodwall_engine::{Effect, Engine, EngineConfig, EngineStatus};
-use floodwall_model::{Ban, CheckedPlan, Incident, Observation, ObservationBatch, ValueKey};
+use floodwall_model::{
+    Ban, CheckedPlan, Incident, Mode, Observation, ObservationBatch, Source, ValueKey,
+};
 
 use super::{Parts, lock};
 use crate::clock::now_ms;
@@ -50,6 +53,9 @@ pub(crate) struct EngineLoop {
     observations: Vec<Observation>,
     lost: u64,
     kernel_read_ms: u64,
+    mode: Mode,
+    /// Bans in force and when they end, at most as many as the board holds, so that all can be lifted at once.
+    banned: HashMap<Source, u64>,
 }
 
 impl EngineLoop {
@@ -61,6 +67,8 @@ impl EngineLoop {
         plan: Arc<ArcSwap<CheckedPlan>>,
     ) -> Self {
         EngineLoop {
+            mode: config.mode,
+            banned: HashMap::new(),
             engine: Engine::new(config, key, seed),
             batches,
             plan,
@@ -114,7 +122,7 @@ impl EngineLoop {
 
     fn tick(&mut self, parts: &Parts) {
         let now_ms = now_ms();
-        self.engine.set_mode(*lock(&parts.mode));
+        self.follow_mode(*lock(&parts.mode), parts);
         self.read_kernel(parts, now_ms);
         let newest_ms = self.observations.iter().map(|o| o.at_ms).max();
         let effects = self.engine.step(now_ms, &self.observations);
@@ -128,6 +136,18 @@ impl EngineLoop {
         view.lost = self.lost;
     }
 
+    /// Whoever switches to shadow wants nobody refused from this moment: the bans go too.
+    fn follow_mode(&mut self, mode: Mode, parts: &Parts) {
+        if mode == Mode::Shadow && self.mode == Mode::Protect {
+            for (source, _) in self.banned.drain() {
+                parts.bans.unban(source);
+                parts.kernel.unban(source.counted());
+            }
+        }
+        self.mode = mode;
+        self.engine.set_mode(mode);
+    }
+
     fn read_kernel(&mut self, parts: &Parts, now_ms: u64) {
         if now_ms < self.kernel_read_ms + KERNEL_EVERY_MS {
             return;
@@ -137,9 +157,10 @@ impl EngineLoop {
             self.engine.kernel_dropped(dropped);
         }
         parts.kernel.sweep();
+        self.banned.retain(|_, until_ms| now_ms < *until_ms);
     }
 
-    fn apply(&self, effect: Effect, parts: &Parts) {
+    fn apply(&mut self, effect: Effect, parts: &Parts) {
         match effect {
             Effect::Publish(plan) => self.plan.store(plan),
             Effect::Ban(ban) => self.ban(ban, parts),
@@ -158,11 +179,14 @@ impl EngineLoop {
 
     /// Ban → CheckedBan → board and kernel. The board closes in user space what the kernel, for
     /// whatever reason, lets through.
-    fn ban(&self, ban: Ban, parts: &Parts) {
+    fn ban(&mut self, ban: Ban, parts: &Parts) {
         let checked = ban.check(&lock(&parts.protected));
         let enforced = match checked {
             Ok(checked) => {
                 let on_board = parts.bans.ban(&checked).is_ok();
+                if on_board {
+                    self.banned.insert(ban.source, ban.until_ms);
+                }
                 parts.kernel.ban(&checked, now_ms()) && on_board
             }
             Err(_) => false,

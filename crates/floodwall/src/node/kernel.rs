@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 
 use floodwall_gateway::Gateway;
-use floodwall_model::{CheckedBan, Reason};
+use floodwall_model::{CheckedBan, Prefix, Reason};
 use floodwall_xdp::{AttachError, AttachRequest, BANS_DEFAULT, KernelFilter, Tier};
 
 use super::lock;
@@ -86,6 +86,15 @@ impl Kernel {
         match lock(&self.filter).as_mut() {
             Some(filter) => filter.ban(ban, now_ms).is_ok(),
             None => true,
+        }
+    }
+
+    /// Lifts a ban.
+    pub(crate) fn unban(&self, prefix: Prefix) {
+        if let Some(filter) = lock(&self.filter).as_mut()
+            && let Err(error) = filter.unban(prefix)
+        {
+            tracing::warn!(%prefix, "a ban could not be lifted and ends by itself: {error}");
         }
     }
 
