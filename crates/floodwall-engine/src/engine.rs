@@ -182,7 +182,9 @@ impl Engine {
         if self.alarm.is_none() {
             self.baseline.learn(self.now_ms, &self.sources, &mut self.random);
         }
-        if let Some(plan) = self.book.publish(self.config.mode, self.now_ms) {
+        if let Some(plan) =
+            self.book.publish(self.config.mode, self.now_ms, self.config.rule_ttl_ms)
+        {
             effects.push(Effect::Publish(Arc::new(plan)));
         }
         effects
@@ -351,10 +353,11 @@ impl Engine {
         self.minings += 1;
         let any = !found.is_empty();
         for (mined, tier) in found {
-            let known = alarm
-                .pending
-                .iter()
-                .any(|p| p.tier == tier && p.mined.signature == mined.signature);
+            let known = self.book.has(&mined.signature)
+                || alarm
+                    .pending
+                    .iter()
+                    .any(|p| p.tier == tier && p.mined.signature == mined.signature);
             if !known && alarm.pending.len() < PENDING_MAX {
                 alarm.pending.push(Pending {
                     mined,
@@ -604,15 +607,16 @@ impl Engine {
 
     fn note_nothing_placed(&mut self, alarm: &Alarm) {
         let now_ms = self.now_ms;
-        let crowd = crowd_evidence(&self.crowd_view(alarm));
+        let evidence = self.crowd_view(alarm);
+        let crowd = is_crowd(&evidence);
         let Some(account) = &mut self.account else { return };
         let incident = account.incident_mut();
         let why = alarm.refusal.as_deref().unwrap_or("the evidence is not complete");
         incident.note(now_ms, TimelineKind::NothingPlaced, format!("no rule placed: {why}"));
-        if let Some(statement) = crowd {
+        if crowd {
             incident.verdict = IncidentVerdict::Crowd;
-            incident.note(now_ms, TimelineKind::Note, statement);
         }
+        incident.evidence = evidence;
     }
 
     /// Evidence about the rise as a whole, for the account only.
@@ -691,15 +695,12 @@ fn over_limit_share(sample: &Sample, sources: &Sources, limit_per_10s: u32) -> f
     over as f64 / sample.records.len().max(1) as f64
 }
 
-/// The statement that makes a rise a crowd, if the evidence carries it: the same software as
-/// always, behaving as always.
-fn crowd_evidence(evidence: &[floodwall_model::Evidence]) -> Option<String> {
+/// Whether the evidence makes a rise a crowd: the same software as always, behaving as always.
+fn is_crowd(evidence: &[floodwall_model::Evidence]) -> bool {
     use floodwall_model::Family;
-    let of = |family| evidence.iter().find(|e| e.family == family);
-    let (mix, behaviour) = (of(Family::Implementation)?, of(Family::Behaviour)?);
-    (mix.log_odds <= -2.0 && behaviour.log_odds <= -1.0).then(|| {
-        format!("this is what a crowd looks like: {}; {}", mix.statement, behaviour.statement)
-    })
+    let of = |family| evidence.iter().find(|e| e.family == family).map(|e| e.log_odds);
+    of(Family::Implementation).is_some_and(|l| l <= -2.0)
+        && of(Family::Behaviour).is_some_and(|l| l <= -1.0)
 }
 
 fn blind_spots(kernel_filter: bool) -> Vec<String> {

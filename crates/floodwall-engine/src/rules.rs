@@ -82,6 +82,11 @@ impl RuleBook {
         &self.active
     }
 
+    /// Whether a rule in force has this very signature.
+    pub fn has(&self, signature: &Signature) -> bool {
+        self.active.iter().any(|a| a.rule.signature == *signature)
+    }
+
     /// The number the next rule will get.
     pub const fn next_id(&self) -> RuleId {
         RuleId(self.next_id)
@@ -198,8 +203,10 @@ impl RuleBook {
     }
 
     /// The plan to publish, if there is anything new to say.
-    pub fn publish(&mut self, mode: Mode, now_ms: u64) -> Option<CheckedPlan> {
-        let renewal = !self.active.is_empty() && now_ms >= self.published_ms + REPUBLISH_MS;
+    pub fn publish(&mut self, mode: Mode, now_ms: u64, ttl_ms: u64) -> Option<CheckedPlan> {
+        // Enforcers obey the expiry they were told, so the new one must reach them well before.
+        let every_ms = REPUBLISH_MS.min(ttl_ms / 4);
+        let renewal = !self.active.is_empty() && now_ms >= self.published_ms + every_ms;
         if !self.changed && !renewal {
             return None;
         }
@@ -294,9 +301,27 @@ mod tests {
     #[test]
     fn a_plan_is_published_when_something_changed_and_for_renewals() {
         let mut book = book_with_a_rule();
-        assert_eq!(book.publish(Mode::Protect, 0).unwrap().rules().len(), 1);
-        assert!(book.publish(Mode::Protect, 100).is_none());
-        assert!(book.publish(Mode::Protect, REPUBLISH_MS).is_some());
+        assert_eq!(book.publish(Mode::Protect, 0, TTL_MS).unwrap().rules().len(), 1);
+        assert!(book.publish(Mode::Protect, 100, TTL_MS).is_none());
+        assert!(book.publish(Mode::Protect, REPUBLISH_MS, TTL_MS).is_some());
+    }
+
+    /// A demo with rules that live four seconds lost them every time: renewals were published every
+    /// ten, and the gateway obeyed the expiry it knew.
+    #[test]
+    fn a_renewal_reaches_the_enforcers_before_the_expiry_they_know() {
+        const SHORT_TTL_MS: u64 = 4_000;
+        let mut book = book_with_a_rule();
+        let mut told_ms = 0;
+        for tick in 1..=600 {
+            let now_ms = tick * 100;
+            book.note(Handling::Blocked(RuleId(1)), false);
+            book.tick(now_ms, 0.1, SHORT_TTL_MS, false);
+            if let Some(plan) = book.publish(Mode::Protect, now_ms, SHORT_TTL_MS) {
+                told_ms = plan.rules()[0].expires_at_ms;
+            }
+            assert!(told_ms > now_ms, "at {now_ms} the enforcers know {told_ms}");
+        }
     }
 
     #[test]

@@ -129,8 +129,9 @@ pub struct Counted {
     pub share: f64,
 }
 
-/// One incident.
+/// One incident. A field that an older record lacks reads as its default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Incident {
     /// Its number.
     pub id: u64,
@@ -166,6 +167,8 @@ pub struct Incident {
     pub top_networks: Vec<Counted>,
     /// Path patterns with the largest share of the rise.
     pub top_paths: Vec<Counted>,
+    /// Evidence about the rise as a whole, for the verdict where no rule was placed.
+    pub evidence: Vec<Evidence>,
     /// Every rule placed, oldest first.
     pub rules: Vec<RuleRecord>,
     /// Rules beyond [`INCIDENT_RULES_MAX`], not recorded one by one.

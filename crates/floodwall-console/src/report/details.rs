@@ -28,12 +28,14 @@ pub(super) fn verdict(page: &mut Page, account: &Account<'_>) {
         IncidentVerdict::CannotTell => "Cannot tell. Naming one of the following would be a guess.",
     });
     page.gap();
-    let findings = distinct_evidence(incident.rules.iter().flat_map(|rule| &rule.evidence));
+    let findings = distinct_evidence(
+        incident.rules.iter().flat_map(|rule| &rule.evidence).chain(&incident.evidence),
+    );
     if findings.is_empty() {
         page.item(
             0,
-            "Attack, or rush of visitors: the record keeps findings with the rules they led to, and \
-             there is none. What else was noted stands in the timeline (section 8).",
+            "Attack, or rush of visitors: there is no finding on record. What else was noted stands \
+             in the timeline (section 8).",
         );
     } else {
         let (for_attack, for_crowd): (Vec<&Evidence>, Vec<&Evidence>) =

@@ -136,11 +136,10 @@ fn crowd() -> Incident {
         timeline: vec![],
         ..attack
     };
-    crowd.note(
-        ONSET + 20_000,
-        TimelineKind::Note,
-        "The same software as always, behaving as always: this is what a crowd looks like.".into(),
-    );
+    crowd.evidence = vec![
+        evidence(Family::Implementation, -3.0, "the client software differs by 0.04"),
+        evidence(Family::Behaviour, -4.0, "91 % of 812 sources fetched what the page needs"),
+    ];
     crowd
 }
 
@@ -150,6 +149,7 @@ fn cannot_tell_open() -> Incident {
         verdict: IncidentVerdict::CannotTell,
         closed_at_ms: None,
         updated_at_ms: NOW - 1_000,
+        evidence: vec![],
         ..crowd()
     };
     incident.note(
