@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use floodwall_model::limits::PREDICATES_MAX;
+use floodwall_model::plan::SMALL_BASELINE_UNSEEN_RECORDS_MIN;
 use floodwall_model::{Attr, Collateral, Predicate, Signature, ValueId};
 
 use crate::baseline::{Frozen, Learned, UNSEEN_ATTRS};
@@ -307,10 +308,12 @@ impl Search<'_> {
         Signature::new(members(node.members).map(|m| self.literals[m].predicate).collect())
     }
 
+    /// Below the cap, or not one hit among as many records as such predicates need.
     fn bounded(&self, collateral: Collateral, predicates: &[Predicate]) -> bool {
-        // No hit on a small sample proves little, and nothing about what is new by definition.
         let exact = predicates.iter().all(|p| matches!(p, Predicate::Is(..)));
-        (exact && collateral.hits == 0) || collateral.upper_bound() <= self.tier.collateral_max()
+        let clean = collateral.hits == 0
+            && (exact || collateral.records >= SMALL_BASELINE_UNSEEN_RECORDS_MIN);
+        clean || collateral.upper_bound() <= self.tier.collateral_max()
     }
 
     /// The node with one more literal, if it still explains something substantial.

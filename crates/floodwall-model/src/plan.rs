@@ -16,8 +16,11 @@ pub const BLOCK_COLLATERAL_MAX: f64 = 0.001;
 pub const BLOCK_COLLATERAL_TOTAL_MAX: f64 = 0.005;
 /// BLOCK on a site too small to prove the cap: not one hit among at least so many records…
 pub const SMALL_BASELINE_RECORDS_MIN: u64 = 100;
+/// …or, for predicates on values never seen before, which honest visitors bring all the time, at
+/// least so many (and not one among as many of the half the rule was chosen by)…
+pub const SMALL_BASELINE_UNSEEN_RECORDS_MIN: u64 = 1_000;
 /// …and evidence at least this strong, log-odds.
-pub const SMALL_BASELINE_LOG_ODDS_MIN: f64 = 6.0;
+pub const SMALL_BASELINE_LOG_ODDS_MIN: f64 = 5.0;
 /// BLOCK: least sum of log-odds (§ 3.4).
 pub const BLOCK_LOG_ODDS_MIN: f64 = 4.0;
 /// THROTTLE: share of past honest requests that the limit may have touched.
@@ -132,13 +135,8 @@ impl Family {
     }
 
     /// E1, E2: what the software is.
-    pub const fn is_identity(self) -> bool {
+    pub fn is_identity(self) -> bool {
         matches!(self, Family::Implementation | Family::Inconsistency)
-    }
-
-    /// E3, E4, E5: what the clients do.
-    pub const fn is_behavioural(self) -> bool {
-        matches!(self, Family::Behaviour | Family::Probe | Family::PerSource)
     }
 }
 
@@ -296,25 +294,31 @@ fn check_rule(
 }
 
 fn check_block(rule: &Rule, collateral_total: f64) -> Result<(), Rejection> {
-    if !rule.signature.predicates().iter().any(|p| p.attr().is_implementation()) {
+    let predicates = rule.signature.predicates();
+    if !predicates.iter().any(|p| p.attr().is_implementation()) {
         return Err(Rejection::ContextOnly);
     }
-    let for_attack = |e: &&Evidence| e.log_odds >= 1.0;
-    let identity = rule.evidence.iter().filter(for_attack).any(|e| e.family.is_identity());
-    let behaviour = rule.evidence.iter().filter(for_attack).any(|e| e.family.is_behavioural());
-    if !(identity && behaviour) {
+    let speaks = |is: &dyn Fn(Family) -> bool| {
+        rule.evidence.iter().any(|e| e.log_odds >= 1.0 && is(e.family))
+    };
+    let identity = speaks(&Family::is_identity);
+    let conduct = speaks(&|f| matches!(f, Family::Behaviour | Family::Probe));
+    // A few busy machines with real browsers are perhaps a few offices: the answer to what they
+    // send is a limit per source, unless their software is one that never came here before.
+    let busy_strangers =
+        speaks(&|f| f == Family::PerSource) && speaks(&|f| f == Family::Inconsistency);
+    if !(identity && (conduct || busy_strangers)) {
         return Err(Rejection::OneFamily);
     }
     let contradicted = rule.evidence.iter().any(|e| e.log_odds <= -2.0);
     if contradicted || rule.log_odds() < BLOCK_LOG_ODDS_MIN {
         return Err(Rejection::WeakEvidence);
     }
-    // On a small site honest visitors bring something new all the time: "never seen before" has to
-    // be measured there like everywhere else.
-    let exact = predicates_exact(&rule.signature);
-    let small_but_clean = exact
-        && rule.projected.hits == 0
-        && rule.projected.records >= SMALL_BASELINE_RECORDS_MIN
+    let exact = predicates.iter().all(|p| matches!(p, Predicate::Is(..)));
+    let records_min =
+        if exact { SMALL_BASELINE_RECORDS_MIN } else { SMALL_BASELINE_UNSEEN_RECORDS_MIN };
+    let small_but_clean = rule.projected.hits == 0
+        && rule.projected.records >= records_min
         && rule.log_odds() >= SMALL_BASELINE_LOG_ODDS_MIN;
     if rule.projected.upper_bound() > BLOCK_COLLATERAL_MAX && !small_but_clean {
         return Err(Rejection::Collateral);
@@ -323,10 +327,6 @@ fn check_block(rule: &Rule, collateral_total: f64) -> Result<(), Rejection> {
         return Err(Rejection::CollateralTotal);
     }
     Ok(())
-}
-
-fn predicates_exact(signature: &Signature) -> bool {
-    signature.predicates().iter().all(|p| matches!(p, Predicate::Is(..)))
 }
 
 fn check_throttle(rule: &Rule, per_source_per_10s: u32) -> Result<(), Rejection> {
@@ -452,6 +452,13 @@ mod tests {
     }
 
     #[test]
+    fn busy_sources_alone_are_throttled_unless_their_software_is_new_here() {
+        let busy = |identity| vec![evidence(identity, 3.0), evidence(Family::PerSource, 2.0)];
+        check(|r| r.evidence = busy(Family::Implementation), Some(Rejection::OneFamily));
+        check(|r| r.evidence = busy(Family::Inconsistency), None);
+    }
+
+    #[test]
     fn a_strong_contrary_family_vetoes() {
         check(
             |r| r.evidence.push(evidence(Family::PerSource, -2.0)),
@@ -466,7 +473,7 @@ mod tests {
                 r.evidence = vec![
                     evidence(Family::Ramp, 100.0),
                     evidence(Family::Implementation, 1.0),
-                    evidence(Family::PerSource, 1.0),
+                    evidence(Family::Behaviour, 1.0),
                 ]
             },
             Some(Rejection::WeakEvidence),
@@ -490,16 +497,20 @@ mod tests {
     }
 
     #[test]
-    fn never_seen_before_is_no_description_on_a_small_site() {
+    fn never_seen_before_needs_a_larger_clean_sample() {
         let unseen = Signature::new(vec![Predicate::Unseen(Attr::Implementation)]);
-        check(|r| r.signature = unseen.clone(), None);
-        check(
-            |r| {
-                r.signature = unseen.clone();
-                r.projected = Collateral { hits: 0, records: 400 };
-            },
-            Some(Rejection::Collateral),
-        );
+        let with = |records, expected| {
+            check(
+                |r| {
+                    r.signature = unseen.clone();
+                    r.projected = Collateral { hits: 0, records };
+                },
+                expected,
+            );
+        };
+        with(30_000, None);
+        with(1_000, None);
+        with(400, Some(Rejection::Collateral));
     }
 
     #[test]
