@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::baseline::Frozen;
+use crate::miner::Memo;
 use crate::onset::Finding;
 use crate::pending::Pending;
 
@@ -28,6 +29,8 @@ pub struct Alarm {
     pub past: Arc<Frozen>,
     /// Signatures on trial.
     pub pending: Vec<Pending>,
+    /// What searches have looked up in the past.
+    pub memo: Memo,
     /// Why nothing was placed, when last tried.
     pub refusal: Option<String>,
     opened_ms: u64,
@@ -38,11 +41,12 @@ pub struct Alarm {
 
 impl Alarm {
     /// Opens an alarm at `now_ms`.
-    pub const fn new(finding: Finding, past: Arc<Frozen>, now_ms: u64) -> Self {
+    pub fn new(finding: Finding, past: Arc<Frozen>, now_ms: u64) -> Self {
         Alarm {
             finding,
             past,
             pending: Vec::new(),
+            memo: Memo::default(),
             refusal: None,
             opened_ms: now_ms,
             hot_ms: now_ms,

@@ -343,12 +343,16 @@ impl Engine {
         let rise =
             Rise { now: &sample, expected_rps: alarm.finding.expected_rps, past: &alarm.past };
         let heavy = over_limit_share(&sample, &self.sources, self.per_source.limit_per_10s());
-        let mut found = mine(&rise, Tier::Block, PENDING_MAX)
+        let mut found = mine(&rise, Tier::Block, PENDING_MAX, &mut alarm.memo)
             .into_iter()
             .map(|m| (m, Tier::Block))
             .collect::<Vec<_>>();
         if heavy > 0.3 {
-            found.extend(mine(&rise, Tier::Throttle, 2).into_iter().map(|m| (m, Tier::Throttle)));
+            found.extend(
+                mine(&rise, Tier::Throttle, 2, &mut alarm.memo)
+                    .into_iter()
+                    .map(|m| (m, Tier::Throttle)),
+            );
         }
         self.minings += 1;
         let any = !found.is_empty();

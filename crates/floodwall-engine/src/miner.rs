@@ -6,6 +6,7 @@
 //! returns nothing, and that is an answer.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use floodwall_model::limits::PREDICATES_MAX;
 use floodwall_model::plan::SMALL_BASELINE_UNSEEN_RECORDS_MIN;
@@ -127,7 +128,26 @@ impl Rise<'_> {
 struct Literal {
     predicate: Predicate,
     now: Bits,
-    past: Bits,
+    past: Arc<Bits>,
+}
+
+/// Sets of past records already looked up. The same values rise again and again while an alarm is
+/// open, and looking through the past is most of what a search costs.
+#[derive(Debug, Default)]
+pub struct Memo {
+    past: HashMap<Predicate, Arc<Bits>>,
+}
+
+/// Sets remembered. When full: forgotten all at once.
+const MEMO_MAX: usize = 512;
+
+impl Memo {
+    fn past(&mut self, predicate: Predicate, find: impl FnOnce() -> Bits) -> Arc<Bits> {
+        if self.past.len() >= MEMO_MAX && !self.past.contains_key(&predicate) {
+            self.past.clear();
+        }
+        Arc::clone(self.past.entry(predicate).or_insert_with(|| Arc::new(find())))
+    }
 }
 
 #[derive(Clone)]
@@ -141,8 +161,9 @@ struct Node {
     hits: u64,
 }
 
-/// Mines at most `wanted` signatures, the one that explains most first.
-pub fn mine(rise: &Rise<'_>, tier: Tier, wanted: usize) -> Vec<Mined> {
+/// Mines at most `wanted` signatures, the one that explains most first. `memo` belongs to the past
+/// of `rise` and is used again in the next search against it.
+pub fn mine(rise: &Rise<'_>, tier: Tier, wanted: usize, memo: &mut Memo) -> Vec<Mined> {
     let total_excess = rise.excess_rps();
     // Chance alone moves a count by its root; below that there is nothing to describe.
     let sd = (rise.now.count as f64).sqrt() * 1000.0 / rise.now.span_ms.max(1) as f64;
@@ -150,7 +171,7 @@ pub fn mine(rise: &Rise<'_>, tier: Tier, wanted: usize) -> Vec<Mined> {
     if rise.now.records.is_empty() || total_excess <= least {
         return Vec::new();
     }
-    let literals = literals(rise);
+    let literals = literals(rise, memo);
     let mut now_left = Bits::select(&rise.now.records, |r| !r.explained);
     let mut past_left = Bits::select(&rise.past.mining, |_| true);
     let mut found = Vec::new();
@@ -190,26 +211,27 @@ fn members(set: u128) -> impl Iterator<Item = usize> {
 }
 
 /// The values of each attribute that rose most, and "unseen" where that rose.
-fn literals(rise: &Rise<'_>) -> Vec<Literal> {
+fn literals(rise: &Rise<'_>, memo: &mut Memo) -> Vec<Literal> {
     let mut all = Vec::new();
     for attr in MINED {
         for value in risen_values(rise, attr) {
             let is = |r: &Record| r.attrs[attr] == value;
+            let predicate = Predicate::Is(attr, value);
             all.push(Literal {
-                predicate: Predicate::Is(attr, value),
+                predicate,
                 now: Bits::select(&rise.now.records, is),
-                past: Bits::select(&rise.past.mining, |l| is(&l.record)),
+                past: memo.past(predicate, || Bits::select(&rise.past.mining, |l| is(&l.record))),
             });
         }
     }
     for attr in UNSEEN_ATTRS {
         let unseen = |r: &Record| rise.past.known.is_unseen(attr, r.attrs[attr]);
+        let new_in_past = |l: &Learned| rise.past.unseen_leaving_out(&l.record, attr);
+        let predicate = Predicate::Unseen(attr);
         all.push(Literal {
-            predicate: Predicate::Unseen(attr),
+            predicate,
             now: Bits::select(&rise.now.records, unseen),
-            past: Bits::select(&rise.past.mining, |l: &Learned| {
-                rise.past.unseen_leaving_out(&l.record, attr)
-            }),
+            past: memo.past(predicate, || Bits::select(&rise.past.mining, new_in_past)),
         });
     }
     debug_assert!(all.len() <= 128);

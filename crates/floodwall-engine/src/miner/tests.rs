@@ -43,7 +43,7 @@ fn mined(attack: impl Fn(&mut Random) -> Record, attack_rps: usize, tier: Tier) 
     let mut random = Random::new(5);
     let past = past(&mut random, 4_000);
     let sample = now(&mut random, attack, attack_rps);
-    mine(&Rise { now: &sample, expected_rps: PAST_RPS, past: &past }, tier, 4)
+    mine(&Rise { now: &sample, expected_rps: PAST_RPS, past: &past }, tier, 4, &mut Memo::default())
 }
 
 #[test]
@@ -90,7 +90,13 @@ fn nothing_is_found_where_nothing_rose() {
 fn an_empty_sample_and_an_empty_past_are_no_trouble() {
     let (sample, past) = (Sample::default(), Baseline::new().freeze(1));
     assert!(
-        mine(&Rise { now: &sample, expected_rps: 0.0, past: &past }, Tier::Block, 8).is_empty()
+        mine(
+            &Rise { now: &sample, expected_rps: 0.0, past: &past },
+            Tier::Block,
+            8,
+            &mut Memo::default()
+        )
+        .is_empty()
     );
 }
 
@@ -137,7 +143,7 @@ proptest! {
             record(r.below(3_000), 10 + r.below(paths), tool, order)
         };
         let sample = now(&mut random, attack, 600);
-        let found = mine(&Rise { now: &sample, expected_rps: PAST_RPS, past: &past }, Tier::Block, 1);
+        let found = mine(&Rise { now: &sample, expected_rps: PAST_RPS, past: &past }, Tier::Block, 1, &mut Memo::default());
         let best = exhaustive(&sample, &past);
         let got = found.first().map_or(0.0, |m| m.matched_rps);
         prop_assert!(got >= 0.9 * best, "found {got:.0}/s, exhaustive {best:.0}/s: {found:?}");
