@@ -324,7 +324,9 @@ impl Engine {
 
     /// What no rule in force explains, over the newest window that says enough.
     fn unexplained(&self) -> Sample {
-        self.recent.sample(self.now_ms, MINING_WANT, MINING_WINDOW_MS_MAX).unexplained()
+        self.recent
+            .sample(self.now_ms, MINING_WANT, MINING_WINDOW_MS_MAX)
+            .unexplained(|record| self.book.covers(&record.attrs))
     }
 
     /// Finding → Signature: mines the unexplained rise, puts what it finds on trial.
@@ -404,7 +406,10 @@ impl Engine {
             .records
             .iter()
             .filter(|r| {
-                r.at_ms >= pending.since_ms && pending.mined.signature.matches(&r.attrs, known)
+                r.at_ms >= pending.since_ms
+                    && pending.mined.signature.matches(&r.attrs, known)
+                    // A rule placed a moment ago, perhaps in this very tick.
+                    && !self.book.covers(&r.attrs)
             })
             .count() as f64
             * per_record;

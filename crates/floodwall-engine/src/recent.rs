@@ -60,10 +60,11 @@ impl Sample {
         if self.span_ms == 0 { 0.0 } else { self.count as f64 * 1000.0 / self.span_ms as f64 }
     }
 
-    /// The part that no rule in force explains; rates stay those of the part.
-    pub fn unexplained(mut self) -> Sample {
+    /// The part that no rule explains: none spoke about it when it came, and `explained` does not
+    /// cover it. Rates stay those of the part.
+    pub fn unexplained(mut self, explained: impl Fn(&Record) -> bool) -> Sample {
         let all = self.records.len().max(1) as f64;
-        self.records.retain(|r| !r.explained);
+        self.records.retain(|r| !r.explained && !explained(r));
         self.count = (self.count as f64 * self.records.len() as f64 / all).round() as u64;
         self
     }

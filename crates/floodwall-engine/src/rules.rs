@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use floodwall_model::limits::RULES_MAX;
 use floodwall_model::plan::BLOCK_COLLATERAL_MAX;
 use floodwall_model::{
-    Action, CheckedPlan, Collateral, Handling, KnownValues, Mode, Plan, Rejection, Rule, RuleId,
-    Signature,
+    Action, Attrs, CheckedPlan, Collateral, Handling, KnownValues, Mode, Plan, Rejection, Rule,
+    RuleId, Signature,
 };
 
 /// Time constant of a rule's matched rate, s.
@@ -85,6 +85,12 @@ impl RuleBook {
     /// Whether a rule in force has this very signature.
     pub fn has(&self, signature: &Signature) -> bool {
         self.active.iter().any(|a| a.rule.signature == *signature)
+    }
+
+    /// Whether a block rule in force covers such requests, also those that came just before it.
+    pub fn covers(&self, attrs: &Attrs) -> bool {
+        let blocks = self.active.iter().filter(|a| a.rule.action == Action::Block);
+        blocks.map(|a| &a.rule.signature).any(|s| s.matches(attrs, &self.known))
     }
 
     /// The number the next rule will get.
