@@ -61,11 +61,6 @@ impl Signature {
     pub fn matches(&self, attrs: &Attrs, known: &KnownValues) -> bool {
         !self.0.is_empty() && self.0.iter().all(|p| p.matches(attrs, known))
     }
-
-    /// The predicates that say what was wanted, without those that say which software asked.
-    pub fn target(&self) -> Signature {
-        Signature(self.0.iter().copied().filter(|p| !p.attr().is_implementation()).collect())
-    }
 }
 
 /// Ids are already keyed hashes; hashing them again would cost and gain nothing.
@@ -158,15 +153,5 @@ mod tests {
         let many = (2..KNOWN_VALUES_MAX as u64 + 3).map(ValueId).collect();
         known.learn(Attr::PathTemplate, many);
         assert!(!known.is_unseen(Attr::PathTemplate, ValueId(u64::MAX)));
-    }
-
-    #[test]
-    fn the_target_keeps_what_was_wanted() {
-        let signature = Signature::new(vec![
-            Predicate::Unseen(Attr::Implementation),
-            Predicate::Is(Attr::PathTemplate, ValueId(5)),
-        ]);
-        let target = signature.target();
-        assert_eq!(target.predicates(), [Predicate::Is(Attr::PathTemplate, ValueId(5))]);
     }
 }

@@ -67,15 +67,15 @@ impl Attr {
     /// Whether the attribute tells which software sent the request, as opposed to what it wanted.
     ///
     /// Only such a predicate may carry a BLOCK: a rule made of path, method and referer alone
-    /// blocked 75 % of a legitimate crowd in the prototype (docs/decisions/0003).
+    /// blocked 75 % of a legitimate crowd in the prototype (docs/decisions/0003). A language is not
+    /// software: blocking one would refuse everybody who speaks it and had not come before. Nor is
+    /// a protocol version, which half of all software shares.
     pub const fn is_implementation(self) -> bool {
         matches!(
             self,
-            Attr::HttpVersion
-                | Attr::HeaderOrder
+            Attr::HeaderOrder
                 | Attr::UserAgent
                 | Attr::AgentShape
-                | Attr::Language
                 | Attr::Ja4
                 | Attr::Implementation
         )
@@ -202,6 +202,12 @@ mod tests {
         let a = ValueKey::new(1, 2).id(Attr::UserAgent, b"x");
         let b = ValueKey::new(3, 2).id(Attr::UserAgent, b"x");
         assert_ne!(a, b);
+    }
+
+    #[test]
+    fn neither_a_language_nor_a_version_is_software() {
+        assert!(!Attr::Language.is_implementation() && !Attr::HttpVersion.is_implementation());
+        assert!(Attr::HeaderOrder.is_implementation());
     }
 
     #[test]
