@@ -14,6 +14,8 @@ use crate::window::WindowStats;
 
 /// Sets of the table of networks, eight places each.
 const NETWORK_SETS: usize = 128;
+/// A request that is blocked after waiting came at most so long before, ms.
+const LONGEST_WAIT_MS: u64 = 2_500;
 /// Networks named in the record.
 const NETWORKS_NAMED: usize = 10;
 
@@ -75,22 +77,29 @@ impl Account {
         }
     }
 
-    /// A request that counted as let through was blocked after it had waited.
-    pub fn note_blocked_late(&mut self) {
+    /// A request was blocked after it had waited. It came when the incident was not open yet and
+    /// is counted now, or it was counted as let through when it came.
+    pub fn note_blocked_late(&mut self, now_ms: u64) {
         let totals = &mut self.incident.totals;
-        totals.passed = totals.passed.saturating_sub(1);
         totals.blocked += 1;
+        if now_ms < self.incident.opened_at_ms + LONGEST_WAIT_MS {
+            totals.received += 1;
+        } else {
+            totals.passed = totals.passed.saturating_sub(1);
+        }
     }
 
-    /// Ends a tick: raises the peaks. `active` says that something is alarming or a rule in force.
+    /// Ends a tick. While `active` (an attack goes on, or a rise that nobody has named) it raises
+    /// the peaks: what comes after an attack is not its size.
     pub fn tick(&mut self, window: &WindowStats, active: bool) {
+        if !active {
+            return;
+        }
         let peaks = &mut self.incident.peaks;
         peaks.per_1s = peaks.per_1s.max(window.per_1s_rps);
         peaks.per_10s = peaks.per_10s.max(window.per_10s_rps);
         peaks.per_60s = peaks.per_60s.max(window.per_60s_rps);
-        if active {
-            self.last_active_ms = window.now_ms;
-        }
+        self.last_active_ms = window.now_ms;
     }
 
     /// When something was last alarming or a rule in force, ms.

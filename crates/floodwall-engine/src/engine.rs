@@ -37,6 +37,8 @@ const PENDING_MAX: usize = 8;
 const MINING_WANT: u64 = 500;
 /// Longest window mined, ms.
 const MINING_WINDOW_MS_MAX: u64 = 10_000;
+/// An attack on banned sources goes on while the kernel drops at least this part of its peak.
+const KERNEL_ACTIVE_PART: u64 = 4;
 /// A frozen past is used again for so long, ms, unless it has grown by a tenth since.
 const FROZEN_FRESH_MS: u64 = 60_000;
 /// Incidents are handed out for storing at least this often while open, ms.
@@ -89,6 +91,7 @@ pub struct Engine {
     stored_ms: u64,
     kernel_drop_ms: Option<u64>,
     kernel_dropped: Option<u64>,
+    kernel_peak: u64,
     observations: u64,
     observations_lost: u64,
     bans: u64,
@@ -121,6 +124,7 @@ impl Engine {
             stored_ms: 0,
             kernel_drop_ms: None,
             kernel_dropped: None,
+            kernel_peak: 0,
             observations: 0,
             observations_lost: 0,
             bans: 0,
@@ -142,9 +146,13 @@ impl Engine {
         }
     }
 
-    /// Tells how many packets the kernel has dropped because of bans since the start.
+    /// Tells how many packets the kernel has dropped because of bans since the start. Called about
+    /// once a second.
     pub fn kernel_dropped(&mut self, packets: u64) {
-        if self.kernel_dropped.is_some_and(|before| packets > before) {
+        let lately = packets.saturating_sub(self.kernel_dropped.unwrap_or(packets));
+        self.kernel_peak = self.kernel_peak.max(lately);
+        // Connections that an attack left behind go on repeating themselves for minutes.
+        if lately > 0 && lately >= self.kernel_peak / KERNEL_ACTIVE_PART {
             self.kernel_drop_ms = Some(self.now_ms);
         }
         self.kernel_dropped = Some(packets);
@@ -207,7 +215,7 @@ impl Engine {
                 if let Handling::Blocked(_) = observation.handling {
                     self.book.note(observation.handling, false);
                     if let Some(account) = &mut self.account {
-                        account.note_blocked_late();
+                        account.note_blocked_late(self.now_ms);
                     }
                 }
                 continue;
@@ -557,11 +565,15 @@ impl Engine {
             .collect()
     }
 
+    /// Whether the kernel still drops what banned sources send.
+    fn kernel_active(&self) -> bool {
+        self.bans > 0 && self.kernel_drop_ms.is_some_and(|at_ms| self.now_ms < at_ms + 2_500)
+    }
+
     /// Renews, expires and withdraws rules.
     fn rules_tick(&mut self, interval_s: f64) {
         let now_ms = self.now_ms;
-        let kernel_active =
-            self.bans > 0 && self.kernel_drop_ms.is_some_and(|at_ms| now_ms < at_ms + 5_000);
+        let kernel_active = self.kernel_active();
         if let Some(account) = &mut self.account {
             account.read_rules(&self.book);
         }
@@ -579,11 +591,12 @@ impl Engine {
         let now_ms = self.now_ms;
         self.open_for_rise();
         let in_force = !self.book.active().is_empty();
+        let goes_on = self.book.matching() || self.kernel_active();
         let hot = self.onset.sustained(&self.stats);
         let Some(account) = &mut self.account else { return };
         // Once an attack has been named, a crowd that comes after it does not prolong it.
         let unnamed = account.incident().rules.is_empty();
-        account.tick(&self.stats, in_force || (unnamed && hot));
+        account.tick(&self.stats, goes_on || (unnamed && hot));
         let incident = account.incident_mut();
         incident.totals.kernel_dropped_packets = self.kernel_dropped;
         incident.totals.observations_lost = self.observations_lost;

@@ -82,6 +82,11 @@ impl RuleBook {
         &self.active
     }
 
+    /// Whether requests still come that a rule in force matches.
+    pub fn matching(&self) -> bool {
+        self.active.iter().any(|a| a.matched_rps > a.peak_rps * RENEW_PEAK_SHARE)
+    }
+
     /// Whether a rule in force has this very signature.
     pub fn has(&self, signature: &Signature) -> bool {
         self.active.iter().any(|a| a.rule.signature == *signature)

@@ -47,12 +47,32 @@ pub enum ConfigError {
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {addr}: {source}")]
+#[error("cannot listen on {addr}: {source}{}", self.advice())]
 pub struct BindError {
     /// The address.
     pub addr: SocketAddr,
     /// What the system said.
     pub source: std::io::Error,
+}
+
+impl BindError {
+    /// What the operator can do about the usual reasons.
+    fn advice(&self) -> String {
+        let port = self.addr.port();
+        match self.source.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                format!("; another program has it: `ss -ltnp 'sport = :{port}'` names it")
+            }
+            std::io::ErrorKind::PermissionDenied if port < 1024 => format!(
+                "; ports below 1024 are for root: run it as root, or allow them with \
+                 `sysctl net.ipv4.ip_unprivileged_port_start={port}`"
+            ),
+            std::io::ErrorKind::AddrNotAvailable => {
+                "; no interface of this host has that address".to_owned()
+            }
+            _ => String::new(),
+        }
+    }
 }
 
 /// Why the gateway did not start.

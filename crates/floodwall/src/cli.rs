@@ -50,7 +50,8 @@ pub struct RunArgs {
     /// The website to stand in front of, such as http://127.0.0.1:8080
     #[arg(long, value_name = "URL", conflicts_with = "config", required_unless_present = "config")]
     pub origin: Option<String>,
-    /// Where to listen; may be given several times [default: 0.0.0.0:8080]
+    /// Where to listen; may be given several times [default: 0.0.0.0:8080, or 8081 if the origin has
+    /// that port]
     #[arg(long, value_name = "ADDR", conflicts_with = "config")]
     pub listen: Vec<String>,
     /// Act on decisions. Without it Floodwall only records what it would do (shadow mode)
@@ -65,7 +66,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Socket for `status`, `incidents` and `report` [default: /run/floodwall/control.sock as
-    /// root, else control.sock in the state directory]
+    /// root, but control.sock in the state directory if that is not the default one]
     #[arg(long, value_name = "PATH")]
     pub control_socket: Option<PathBuf>,
     /// Write the log as JSON lines
@@ -89,6 +90,9 @@ pub struct SocketArgs {
     /// The control socket of the running Floodwall [default: as for `run`]
     #[arg(long, value_name = "PATH")]
     pub control_socket: Option<PathBuf>,
+    /// The state directory that the running Floodwall was started with, if it was given one
+    #[arg(long, value_name = "DIR", conflicts_with = "control_socket")]
+    pub state_dir: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -1,6 +1,6 @@
 //! Where things are kept unless somebody says otherwise.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The state directory: the system's for root, the user's own otherwise.
 pub fn state_dir_default() -> PathBuf {
@@ -17,8 +17,13 @@ pub fn control_socket_default() -> PathBuf {
     if is_root() {
         PathBuf::from("/run/floodwall/control.sock")
     } else {
-        state_dir_default().join("control.sock")
+        control_socket_in(&state_dir_default())
     }
+}
+
+/// The control socket of a Floodwall with a state directory of its own.
+pub fn control_socket_in(state_dir: &Path) -> PathBuf {
+    state_dir.join("control.sock")
 }
 
 /// Whether this process runs as root, by who owns its entry in /proc (proc(5)).

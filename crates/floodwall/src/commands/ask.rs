@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use floodwall_console::control::{Request, Response, ask};
+use floodwall_console::control::{ControlError, Request, Response, ask};
 use floodwall_console::{incidents_table, report_text, status_text};
 use serde::Serialize;
 
@@ -45,11 +45,19 @@ pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
 }
 
 fn put(socket: &SocketArgs, request: &Request) -> Result<Response, Failure> {
-    let path: PathBuf = match &socket.control_socket {
-        Some(path) => path.clone(),
-        None => paths::control_socket_default(),
+    let path: PathBuf = match (&socket.control_socket, &socket.state_dir) {
+        (Some(path), _) => path.clone(),
+        (None, Some(state_dir)) => paths::control_socket_in(state_dir),
+        (None, None) => paths::control_socket_default(),
     };
-    Ok(ask(&path, request)?)
+    let asked_by_default = socket.control_socket.is_none() && socket.state_dir.is_none();
+    ask(&path, request).map_err(|error| match error {
+        ControlError::NotRunning(_) if asked_by_default => format!(
+            "{error}. If it was started with --state-dir or --control-socket, give the same here"
+        )
+        .into(),
+        error => error.into(),
+    })
 }
 
 fn print_json(value: &impl Serialize) -> Result<(), Failure> {

@@ -2,7 +2,6 @@
 //!
 //! SIGTERM and SIGINT drain, SIGHUP reads the configuration again; a bad file changes nothing.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use floodwall_model::Mode;
@@ -12,6 +11,7 @@ use super::Failure;
 use crate::cli::RunArgs;
 use crate::config::Config;
 use crate::node::{Node, NodeConfig};
+use crate::paths;
 
 /// Requests under way get so long to finish after SIGTERM. Less than the 90 s after which systemd
 /// kills (systemd.service(5), TimeoutStopSec).
@@ -71,7 +71,9 @@ fn reload(node: &mut Node, args: &RunArgs) {
     let changed = configuration(args)
         .and_then(|config| node.reload(NodeConfig::from_config(&config)).map_err(Failure::from));
     match changed {
-        Ok(()) => tracing::info!("configuration read again"),
+        Ok(()) => {
+            tracing::info!(mode = ?node.mode(), sites = node.sites(), "configuration read again")
+        }
         Err(failure) => tracing::error!("nothing was changed: {failure}"),
     }
 }
@@ -93,9 +95,11 @@ fn configuration(args: &RunArgs) -> Result<Config, Failure> {
     }
     if let Some(state_dir) = &args.state_dir {
         config.state_dir.clone_from(state_dir);
-        if args.control_socket.is_none() && args.config.is_none() {
-            config.control_socket = PathBuf::from(state_dir).join("control.sock");
-        }
+    }
+    // Two Floodwalls on one host differ in their state directories; their sockets follow.
+    let elsewhere = config.state_dir != paths::state_dir_default();
+    if elsewhere && config.control_socket == paths::control_socket_default() {
+        config.control_socket = paths::control_socket_in(&config.state_dir);
     }
     if let Some(socket) = &args.control_socket {
         config.control_socket.clone_from(socket);

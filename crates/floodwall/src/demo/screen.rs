@@ -258,7 +258,7 @@ fn stopped(counters: DefenceCounters) -> String {
 
 fn found(view: &View) -> String {
     match (view.onset_to_rule_ms, view.rules.len()) {
-        (Some(ms), _) => format!("rule in force {:.1} s after the onset:", ms as f64 / 1_000.0),
+        (Some(ms), _) => format!("first rule {:.1} s after the onset:", ms as f64 / 1_000.0),
         (None, 0) => "no rule, none needed or none found yet".to_owned(),
         (None, count) => format!("{count} rules before any attack:"),
     }
@@ -358,7 +358,7 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.lines().count(), 5, "four and one for the rule: {text}");
         assert!(!text.contains('\x1b'));
-        assert!(text.contains("rule in force 1.9 s after the onset"), "{text}");
+        assert!(text.contains("first rule 1.9 s after the onset"), "{text}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use floodwall_engine::{Effect, Engine, EngineConfig, EngineStatus};
 use floodwall_model::{
-    Ban, CheckedPlan, Incident, Mode, Observation, ObservationBatch, Source, ValueKey,
+    Ban, CheckedPlan, Incident, Mode, Observation, ObservationBatch, Reason, Source, ValueKey,
 };
 
 use super::{Parts, lock};
@@ -26,6 +26,8 @@ const TICK_MS: u64 = 100;
 const OBSERVATIONS_PER_TICK_MAX: usize = 262_144;
 /// How often the kernel's counters are read and its ended bans swept, ms.
 const KERNEL_EVERY_MS: u64 = 1_000;
+/// Between two warnings about one thing, ms.
+const WARN_EVERY_MS: u64 = 60_000;
 /// Incidents kept in memory for the demo and the status. When over: the oldest is dropped; the
 /// store has it.
 const INCIDENTS_SHOWN_MAX: usize = 16;
@@ -53,6 +55,8 @@ pub(crate) struct EngineLoop {
     observations: Vec<Observation>,
     lost: u64,
     kernel_read_ms: u64,
+    origin_failed: u64,
+    origin_warned_ms: Option<u64>,
     mode: Mode,
     /// Bans in force and when they end, at most as many as the board holds, so that all can be lifted at once.
     banned: HashMap<Source, u64>,
@@ -67,6 +71,8 @@ impl EngineLoop {
         plan: Arc<ArcSwap<CheckedPlan>>,
     ) -> Self {
         EngineLoop {
+            origin_failed: 0,
+            origin_warned_ms: None,
             mode: config.mode,
             banned: HashMap::new(),
             engine: Engine::new(config, key, seed),
@@ -157,7 +163,26 @@ impl EngineLoop {
             self.engine.kernel_dropped(dropped);
         }
         parts.kernel.sweep();
+        self.watch_origin(parts, now_ms);
         self.banned.retain(|_, until_ms| now_ms < *until_ms);
+    }
+
+    /// Says that an origin fails requests, at most once a minute: nobody looks at counters first.
+    fn watch_origin(&mut self, parts: &Parts, now_ms: u64) {
+        const FAILURES: [Reason; 3] =
+            [Reason::OriginUnreachable, Reason::OriginTimeout, Reason::OriginMalformed];
+        let counters = parts.gateway.counters();
+        let failed: u64 = FAILURES.iter().map(|reason| counters.reason(*reason)).sum();
+        let due = self.origin_warned_ms.is_none_or(|at_ms| now_ms >= at_ms + WARN_EVERY_MS);
+        if failed > self.origin_failed && due {
+            self.origin_warned_ms = Some(now_ms);
+            tracing::warn!(
+                requests = failed - self.origin_failed,
+                "the site behind does not answer: visitors got 502 or 504. Is it running, and is \
+                 its address right? `floodwall status` shows both"
+            );
+            self.origin_failed = failed;
+        }
     }
 
     fn apply(&mut self, effect: Effect, parts: &Parts) {

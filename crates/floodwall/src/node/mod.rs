@@ -217,6 +217,16 @@ impl Node {
         lock(&self.parts.view)
     }
 
+    /// Whether it acts.
+    pub fn mode(&self) -> Mode {
+        *lock(&self.parts.mode)
+    }
+
+    /// How many sites it stands in front of.
+    pub fn sites(&self) -> usize {
+        lock(&self.parts.sites).len()
+    }
+
     /// Sources banned now.
     pub fn banned(&self) -> u64 {
         self.parts.bans.len() as u64

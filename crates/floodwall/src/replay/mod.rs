@@ -58,7 +58,9 @@ pub fn run(args: ReplayArgs) -> Result<(), ReplayError> {
     } else {
         summary::text(&summary)
     };
-    print(&printed)?;
+    if summary.records > 0 || args.json {
+        print(&printed)?;
+    }
     if summary.records == 0 {
         // Broken lines are never fatal, but silence would look like a quiet site.
         eprintln!("floodwall: {}", no_records(&summary));

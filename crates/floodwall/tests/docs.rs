@@ -1,0 +1,21 @@
+//! Holds docs/configuration.md against the keys that are really known.
+
+use std::path::Path;
+
+#[test]
+fn the_page_lists_every_limit() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("docs/configuration.md")).expect("the page");
+    let code = std::fs::read_to_string(root.join("crates/floodwall/src/config/limits.rs"))
+        .expect("the list");
+    let keys: Vec<&str> = code
+        .lines()
+        .filter_map(|line| line.trim().split_once(": "))
+        .filter(|(_, range)| range.contains("..=") && range.ends_with(';'))
+        .map(|(key, _)| key)
+        .collect();
+    assert!(keys.len() > 30, "{keys:?}");
+    for key in keys {
+        assert!(page.contains(&format!("`{key}`")), "docs/configuration.md does not tell of {key}");
+    }
+}
