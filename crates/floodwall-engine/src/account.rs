@@ -82,6 +82,8 @@ impl Account {
     pub fn note_blocked_late(&mut self, now_ms: u64) {
         let totals = &mut self.incident.totals;
         totals.blocked += 1;
+        // The estimate of what reached the origin took it for one that did.
+        totals.attack_reached_origin = totals.attack_reached_origin.saturating_sub(1);
         if now_ms < self.incident.opened_at_ms + LONGEST_WAIT_MS {
             totals.received += 1;
         } else {
