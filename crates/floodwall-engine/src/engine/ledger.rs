@@ -1,0 +1,184 @@
+//! The incident's life: opened by a rule or by a rise that lasts, kept up to date, closed.
+
+use floodwall_model::incident::TimelineKind;
+use floodwall_model::{Attr, Incident, IncidentVerdict};
+
+use super::{Effect, Engine};
+use crate::account::Account;
+use crate::alarm::Alarm;
+use crate::evidence::Scene;
+
+/// Incidents are handed out for storing at least this often while open, ms.
+const ACCOUNT_EVERY_MS: u64 = 5_000;
+/// A rise without a rule opens an incident after so long, ms, …
+const RISE_INCIDENT_MS: u64 = 10_000;
+/// … and from this multiple of the expected rate.
+const RISE_INCIDENT_FACTOR: f64 = 5.0;
+
+impl Engine {
+    pub(super) fn open_incident(&mut self, alarm: &Alarm) {
+        if self.account.is_some() {
+            return;
+        }
+        let finding = &alarm.finding;
+        // The alarm may have been opened by something small before; the account begins with what
+        // it is about.
+        let rise = self.window.rise(finding.expected_rps, self.now_ms);
+        let onset_ms = rise.map_or(finding.onset_ms, |r| r.began_ms).max(finding.onset_ms);
+        let mut incident = Incident {
+            id: self.next_incident_id,
+            mode: self.config.mode,
+            onset_at_ms: onset_ms,
+            opened_at_ms: self.now_ms,
+            expected_rps: finding.expected_rps,
+            baseline_records: alarm.past.records() as u64,
+            baseline_span_s: alarm.past.span_s,
+            blind_spots: blind_spots(self.kernel_dropped.is_some()),
+            ..Incident::default()
+        };
+        self.next_incident_id += 1;
+        let first = format!(
+            "the rate left what is expected ({1:.1} requests/s); it is {0:.0} requests/s by now",
+            self.stats.per_1s_rps, finding.expected_rps
+        );
+        incident.note(onset_ms, TimelineKind::Onset, first);
+        incident.note(self.now_ms, TimelineKind::Opened, "incident opened".to_owned());
+        incident.top_paths = self.top_paths();
+        self.account = Some(Account::open(incident, self.now_ms));
+        self.stored_ms = 0;
+    }
+
+    pub(super) fn top_paths(&self) -> Vec<floodwall_model::incident::Counted> {
+        let sample = self.unexplained();
+        let mut counts = std::collections::HashMap::new();
+        for record in &sample.records {
+            *counts.entry(record.attrs[Attr::PathTemplate]).or_insert(0u32) += 1;
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        let all = sample.records.len().max(1) as f64;
+        counts
+            .into_iter()
+            .take(10)
+            .map(|(id, count)| floodwall_model::incident::Counted {
+                name: self.names.text(Attr::PathTemplate, id),
+                share: f64::from(count) / all,
+            })
+            .collect()
+    }
+
+    /// Keeps the incident: opens one for a long rise without a rule, closes it when it is over.
+    pub(super) fn account_tick(&mut self, effects: &mut Vec<Effect>) {
+        let now_ms = self.now_ms;
+        self.open_for_rise();
+        let in_force = !self.book.active().is_empty();
+        let goes_on = self.book.matching() || self.kernel_active();
+        let hot = self.onset.sustained(&self.stats);
+        let Some(account) = &mut self.account else { return };
+        // Once an attack has been named, a crowd that comes after it does not prolong it.
+        let unnamed = account.incident().rules.is_empty();
+        account.tick(&self.stats, goes_on || (unnamed && hot));
+        let incident = account.incident_mut();
+        incident.totals.kernel_dropped_packets = self.kernel_dropped;
+        incident.totals.observations_lost = self.observations_lost;
+        let over = !in_force && now_ms >= account.last_active_ms() + self.config.incident_close_ms;
+        if over || self.alarm.is_none() {
+            let incident = account.incident_mut();
+            incident.note(now_ms, TimelineKind::Closed, "incident closed".to_owned());
+            incident.closed_at_ms = Some(now_ms);
+            effects.push(Effect::Incident(Box::new(account.snapshot(now_ms))));
+            self.account = None;
+        } else if now_ms >= self.stored_ms + ACCOUNT_EVERY_MS {
+            self.stored_ms = now_ms;
+            effects.push(Effect::Incident(Box::new(account.snapshot(now_ms))));
+        }
+    }
+
+    /// A rise that lasts and that nothing was placed against is worth an account too: afterwards
+    /// somebody will ask whether it was an attack.
+    pub(super) fn open_for_rise(&mut self) {
+        let Some(alarm) = self.alarm.take() else { return };
+        let lasts = self.now_ms >= alarm.opened_ms() + RISE_INCIDENT_MS && alarm.hot(self.now_ms);
+        let large =
+            self.stats.per_10s_rps > alarm.finding.expected_rps * RISE_INCIDENT_FACTOR + 10.0;
+        if self.account.is_none() && lasts && large {
+            self.open_incident(&alarm);
+            self.note_nothing_placed(&alarm);
+        }
+        self.alarm = Some(alarm);
+    }
+
+    pub(super) fn note_nothing_placed(&mut self, alarm: &Alarm) {
+        let now_ms = self.now_ms;
+        let evidence = self.crowd_view(alarm);
+        let crowd = is_crowd(&evidence);
+        let Some(account) = &mut self.account else { return };
+        let incident = account.incident_mut();
+        let why = alarm.refusal.as_deref().unwrap_or("the evidence is not complete");
+        incident.note(now_ms, TimelineKind::NothingPlaced, format!("no rule placed: {why}"));
+        if crowd {
+            incident.verdict = IncidentVerdict::Crowd;
+        }
+        incident.evidence = evidence;
+    }
+
+    /// Evidence about the rise as a whole, for the account only.
+    pub(super) fn crowd_view(&self, alarm: &Alarm) -> Vec<floodwall_model::Evidence> {
+        let sample = self.unexplained();
+        let scene = Scene {
+            now_ms: self.now_ms,
+            now_ds: self.now_ds(),
+            onset_ms: alarm.finding.onset_ms,
+            now: &sample,
+            recent: &self.recent,
+            past: &alarm.past,
+            sources: &self.sources,
+            expected_rps: alarm.finding.expected_rps,
+            per_source_per_10s: self.per_source.limit_per_10s(),
+            rise_ms: None,
+            seed: alarm.past.revision,
+        };
+        crate::evidence::gather_overall(&scene)
+    }
+
+    /// Closes what is open as if the incident's time had run out: the recording is over.
+    pub fn finish(&mut self) -> Vec<Effect> {
+        let Some(mut account) = self.account.take() else { return Vec::new() };
+        account.read_rules(&self.book);
+        let note = "the record ends here; whether the incident went on is not known";
+        account.incident_mut().note(self.now_ms, TimelineKind::Note, note.to_owned());
+        vec![Effect::Incident(Box::new(account.snapshot(self.now_ms)))]
+    }
+}
+
+/// Whether the evidence makes a rise a crowd: the same software as always, behaving as always.
+fn is_crowd(evidence: &[floodwall_model::Evidence]) -> bool {
+    use floodwall_model::Family;
+    let of = |family| evidence.iter().find(|e| e.family == family).map(|e| e.log_odds);
+    of(Family::Implementation).is_some_and(|l| l <= -2.0)
+        && of(Family::Behaviour).is_some_and(|l| l <= -1.0)
+}
+
+fn blind_spots(kernel_filter: bool) -> Vec<String> {
+    let mut spots = vec![
+        "Requests that never reached this host (a full line upstream, a filter in front) are not \
+         counted."
+            .to_owned(),
+        "Visitors who were refused and had not behaved like visitors before cannot be told from \
+         attackers; the measured collateral does not include them."
+            .to_owned(),
+        "Nothing here observes what leaves the host by other ways than through Floodwall."
+            .to_owned(),
+        "Sources are addresses, not people: several visitors may share one, and one attacker may \
+         use many."
+            .to_owned(),
+    ];
+    if kernel_filter {
+        spots.push(
+            "Packets that the kernel filter dropped were counted as packets; how many requests \
+             they would have become is not known."
+                .to_owned(),
+        );
+    }
+    spots
+}

@@ -1,0 +1,221 @@
+//! Finding → Signature → Plan: mines what no rule explains, puts it on trial, gathers evidence,
+//! places. Whether a rule may be placed is not decided here but by the plan's check.
+
+use floodwall_model::incident::TimelineKind;
+use floodwall_model::{Action, Rule};
+
+use super::Engine;
+use crate::alarm::Alarm;
+use crate::evidence::{Scene, gather};
+use crate::miner::{Rise, Tier, mine};
+use crate::pending::{Pending, Trial};
+use crate::recent::Sample;
+use crate::sources::Sources;
+
+/// Signatures on trial at once.
+const PENDING_MAX: usize = 8;
+/// Requests wanted in the window that is mined.
+const MINING_WANT: u64 = 500;
+/// Longest window mined, ms.
+const MINING_WINDOW_MS_MAX: u64 = 10_000;
+
+impl Engine {
+    /// What no rule in force explains, over the newest window that says enough.
+    pub(super) fn unexplained(&self) -> Sample {
+        self.recent
+            .sample(self.now_ms, MINING_WANT, MINING_WINDOW_MS_MAX)
+            .unexplained(|record| self.book.covers(&record.attrs))
+    }
+
+    /// Finding → Signature: mines the unexplained rise, puts what it finds on trial.
+    pub(super) fn search(&mut self) {
+        let now_ms = self.now_ms;
+        let sample = match &self.alarm {
+            Some(alarm) if alarm.mining_due(now_ms) => self.unexplained(),
+            _ => return,
+        };
+        let Some(alarm) = &mut self.alarm else { return };
+        if alarm.past.records() < self.config.baseline_records_min {
+            alarm.refusal = Some("too little past traffic is known to judge by".to_owned());
+            alarm.mined(now_ms, false, false);
+            return;
+        }
+        let rise =
+            Rise { now: &sample, expected_rps: alarm.finding.expected_rps, past: &alarm.past };
+        let heavy = over_limit_share(&sample, &self.sources, self.per_source.limit_per_10s());
+        let mut found = mine(&rise, Tier::Block, PENDING_MAX, &mut alarm.memo)
+            .into_iter()
+            .map(|m| (m, Tier::Block))
+            .collect::<Vec<_>>();
+        if heavy > 0.3 {
+            found.extend(
+                mine(&rise, Tier::Throttle, 2, &mut alarm.memo)
+                    .into_iter()
+                    .map(|m| (m, Tier::Throttle)),
+            );
+        }
+        self.minings += 1;
+        let any = !found.is_empty();
+        for (mined, tier) in found {
+            let known = self.book.has(&mined.signature)
+                || alarm
+                    .pending
+                    .iter()
+                    .any(|p| p.tier == tier && p.mined.signature == mined.signature);
+            if !known && alarm.pending.len() < PENDING_MAX {
+                alarm.pending.push(Pending {
+                    mined,
+                    tier,
+                    since_ms: now_ms,
+                    evidence: Vec::new(),
+                    rejection: None,
+                });
+            }
+        }
+        if !any && alarm.pending.is_empty() {
+            alarm.refusal = Some(
+                "no description of the rise was found that spares the traffic known from before"
+                    .to_owned(),
+            );
+        }
+        alarm.mined(now_ms, any, !self.book.active().is_empty());
+    }
+
+    /// Signature → Plan: confirms what is on trial on the next sample, gathers evidence, places.
+    pub(super) fn judge(&mut self) {
+        let Some(mut alarm) = self.alarm.take() else { return };
+        if !alarm.pending.is_empty() {
+            let sample = self.unexplained();
+            let mut pending = std::mem::take(&mut alarm.pending);
+            pending.retain_mut(|p| !self.decide(p, &mut alarm, &sample));
+            alarm.pending = pending;
+        }
+        self.alarm = Some(alarm);
+    }
+
+    /// Tries one signature; true when it is off the list.
+    pub(super) fn decide(
+        &mut self,
+        pending: &mut Pending,
+        alarm: &mut Alarm,
+        sample: &Sample,
+    ) -> bool {
+        let now_ms = self.now_ms;
+        let known = &alarm.past.known;
+        let per_record = sample.count as f64 / sample.records.len().max(1) as f64;
+        let since_s = now_ms.saturating_sub(pending.since_ms).max(1) as f64 / 1000.0;
+        let since_s = since_s.min(sample.span_ms as f64 / 1000.0);
+        let matched = sample
+            .records
+            .iter()
+            .filter(|r| {
+                r.at_ms >= pending.since_ms
+                    && pending.mined.signature.matches(&r.attrs, known)
+                    // A rule placed a moment ago, perhaps in this very tick.
+                    && !self.book.covers(&r.attrs)
+            })
+            .count() as f64
+            * per_record;
+        match pending.trial(matched / since_s, now_ms) {
+            Trial::Waiting => return false,
+            Trial::Failed => return true,
+            Trial::Confirmed => {}
+        }
+        let limit = self.per_source.limit_per_10s();
+        let scene = Scene {
+            now_ms,
+            now_ds: self.now_ds(),
+            onset_ms: alarm.finding.onset_ms,
+            now: sample,
+            recent: &self.recent,
+            past: &alarm.past,
+            sources: &self.sources,
+            expected_rps: alarm.finding.expected_rps,
+            per_source_per_10s: limit,
+            rise_ms: self
+                .window
+                .rise(alarm.finding.expected_rps, now_ms)
+                .and_then(|rise| rise.took_ms),
+            seed: alarm.past.revision,
+        };
+        pending.evidence = gather(&pending.mined.signature, &scene);
+        let (action, projected) = match pending.tier {
+            Tier::Block => (Action::Block, pending.mined.projected),
+            Tier::Throttle => {
+                (Action::Throttle { per_source_per_10s: limit }, self.per_source.over(limit))
+            }
+        };
+        let signature = &pending.mined.signature;
+        let rule = Rule {
+            id: self.book.next_id(),
+            signature: signature.clone(),
+            action,
+            words: self.names.signature(signature),
+            predicates: signature.predicates().iter().map(|p| self.names.predicate(*p)).collect(),
+            projected,
+            evidence: pending.evidence.clone(),
+            placed_at_ms: now_ms,
+            expires_at_ms: now_ms + self.config.rule_ttl_ms,
+        };
+        let normal_rps = pending.mined.projected.share() * alarm.finding.expected_rps;
+        match self.book.place(rule, known, normal_rps, now_ms) {
+            Ok(()) => {
+                self.placed(
+                    alarm,
+                    matched / since_s / (sample.rate_rps() - alarm.finding.expected_rps),
+                );
+                true
+            }
+            Err(why) => {
+                alarm.refusal = Some(why.to_string());
+                pending.rejection = Some(why);
+                false
+            }
+        }
+    }
+
+    /// A rule came into force: the incident opens, if it was not open.
+    pub(super) fn placed(&mut self, alarm: &Alarm, excess_share: f64) {
+        self.open_incident(alarm);
+        let before = match self.book.active().last() {
+            Some(active) => self.reached_before(&active.rule, alarm),
+            None => 0,
+        };
+        if let (Some(account), Some(active)) = (&mut self.account, self.book.active().last()) {
+            let found = format!(
+                "a signature was found that describes {:.0} % of the rise: {}",
+                excess_share.clamp(0.0, 1.0) * 100.0,
+                active.rule.words
+            );
+            account.incident_mut().note(self.now_ms, TimelineKind::SignatureFound, found);
+            account.rule_placed(active, self.config.mode, before, self.now_ms);
+            self.stored_ms = 0;
+        }
+    }
+
+    /// Estimates how many requests since onset the rule would have matched.
+    pub(super) fn reached_before(&self, rule: &Rule, alarm: &Alarm) -> u64 {
+        let from_ms = alarm.finding.onset_ms.saturating_sub(500);
+        self.recent
+            .between(from_ms, self.now_ms)
+            .map(|epoch| {
+                let matched = epoch
+                    .records()
+                    .iter()
+                    .filter(|r| r.passed && rule.signature.matches(&r.attrs, &alarm.past.known))
+                    .count() as u64;
+                matched * epoch.count() / (epoch.records().len() as u64).max(1)
+            })
+            .sum()
+    }
+}
+
+/// Share of a sample sent by sources above the per-source limit.
+fn over_limit_share(sample: &Sample, sources: &Sources, limit_per_10s: u32) -> f64 {
+    let over = sample
+        .records
+        .iter()
+        .filter(|r| sources.find(r.source).is_some_and(|s| s.window_count() > limit_per_10s))
+        .count();
+    over as f64 / sample.records.len().max(1) as f64
+}

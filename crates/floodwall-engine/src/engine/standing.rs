@@ -1,0 +1,44 @@
+//! How the engine stands: a copy of its figures for status, metrics and tests.
+
+use super::Engine;
+use crate::alarm::Alarm;
+use crate::status::{EngineStatus, Occupancy};
+
+impl Engine {
+    /// How the engine stands.
+    pub fn status(&self) -> EngineStatus {
+        let table = |name, (used, max, lost): (usize, usize, u64)| Occupancy {
+            name,
+            used: used as u64,
+            max: max as u64,
+            displaced: lost,
+        };
+        let (names_used, names_max) = self.names.occupancy();
+        EngineStatus {
+            mode: self.config.mode,
+            now_ms: self.now_ms,
+            per_1s_rps: self.stats.per_1s_rps,
+            per_10s_rps: self.stats.per_10s_rps,
+            expected_rps: self.onset.expected_rps(),
+            alarm_above_rps: self.onset.upper_rps(),
+            observations: self.observations,
+            observations_lost: self.observations_lost,
+            sources: self.distinct.estimate(),
+            baseline_records: self.baseline.records() as u64,
+            baseline_records_min: self.config.baseline_records_min as u64,
+            baseline_span_s: self.baseline.span_s(),
+            alarmed_since_ms: self.alarm.as_ref().map(Alarm::opened_ms),
+            nothing_placed_because: self.alarm.as_ref().and_then(|a| a.refusal.clone()),
+            rules: self.book.active().iter().map(|a| (a.rule.clone(), a.matched)).collect(),
+            incident: self.account.as_ref().map(|a| a.incident().id),
+            bans_proposed: self.bans,
+            minings: self.minings,
+            tables: vec![
+                table("sources", self.sources.occupancy()),
+                table("attribute values", self.onset.occupancy()),
+                table("quarantine", self.baseline.occupancy()),
+                table("value texts", (names_used, names_max, 0)),
+            ],
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What a plan's check lets through and what it does not, as sentences.
+
+use super::*;
+use crate::value::{Attr, ValueId};
+
+fn evidence(family: Family, log_odds: f64) -> Evidence {
+    Evidence { family, log_odds, statement: String::new() }
+}
+
+/// A block rule that passes every check.
+fn sound() -> Rule {
+    Rule {
+        id: RuleId(1),
+        signature: Signature::new(vec![
+            Predicate::Is(Attr::UserAgent, ValueId(7)),
+            Predicate::Is(Attr::PathTemplate, ValueId(8)),
+        ]),
+        action: Action::Block,
+        words: String::new(),
+        predicates: Vec::new(),
+        projected: Collateral { hits: 0, records: 30_000 },
+        evidence: vec![evidence(Family::Implementation, 3.0), evidence(Family::Behaviour, 4.0)],
+        placed_at_ms: 1_000,
+        expires_at_ms: 61_000,
+    }
+}
+
+fn check(change: impl FnOnce(&mut Rule), expected: Option<Rejection>) {
+    let mut rule = sound();
+    change(&mut rule);
+    let plan = Plan { made_at_ms: 1_000, rules: vec![rule], ..Plan::default() };
+    let (_, rejected) = plan.check();
+    assert_eq!(rejected.first().map(|r| r.why), expected);
+}
+
+#[test]
+fn a_sound_rule_is_kept() {
+    check(|_| (), None);
+}
+
+#[test]
+fn a_rule_of_path_alone_is_what_a_crowd_looks_like() {
+    check(
+        |r| r.signature = Signature::new(vec![Predicate::Is(Attr::PathTemplate, ValueId(8))]),
+        Some(Rejection::ContextOnly),
+    );
+}
+
+#[test]
+fn one_family_is_not_enough() {
+    check(|r| r.evidence = vec![evidence(Family::Implementation, 3.0)], Some(Rejection::OneFamily));
+    check(
+        |r| {
+            r.evidence =
+                vec![evidence(Family::Implementation, 3.0), evidence(Family::Inconsistency, 3.0)]
+        },
+        Some(Rejection::OneFamily),
+    );
+}
+
+#[test]
+fn busy_sources_alone_are_throttled_unless_their_software_is_new_here() {
+    let busy = |identity| vec![evidence(identity, 3.0), evidence(Family::PerSource, 2.0)];
+    check(|r| r.evidence = busy(Family::Implementation), Some(Rejection::OneFamily));
+    check(|r| r.evidence = busy(Family::Inconsistency), None);
+}
+
+#[test]
+fn a_strong_contrary_family_vetoes() {
+    check(|r| r.evidence.push(evidence(Family::PerSource, -2.0)), Some(Rejection::WeakEvidence));
+}
+
+#[test]
+fn a_family_cannot_outvote_its_cap() {
+    check(
+        |r| {
+            r.evidence = vec![
+                evidence(Family::Ramp, 100.0),
+                evidence(Family::Implementation, 1.0),
+                evidence(Family::Behaviour, 1.0),
+            ]
+        },
+        Some(Rejection::WeakEvidence),
+    );
+}
+
+#[test]
+fn unmeasured_collateral_is_not_zero() {
+    check(|r| r.projected = Collateral::default(), Some(Rejection::Collateral));
+    check(|r| r.projected = Collateral { hits: 40, records: 30_000 }, Some(Rejection::Collateral));
+}
+
+#[test]
+fn a_small_site_needs_a_clean_sample_and_strong_evidence() {
+    check(|r| r.projected = Collateral { hits: 0, records: 400 }, None);
+    check(|r| r.projected = Collateral { hits: 1, records: 400 }, Some(Rejection::Collateral));
+    check(|r| r.projected = Collateral { hits: 0, records: 50 }, Some(Rejection::Collateral));
+}
+
+#[test]
+fn never_seen_before_needs_a_larger_clean_sample() {
+    let unseen = Signature::new(vec![Predicate::Unseen(Attr::Implementation)]);
+    let with = |records, expected| {
+        check(
+            |r| {
+                r.signature = unseen.clone();
+                r.projected = Collateral { hits: 0, records };
+            },
+            expected,
+        );
+    };
+    with(30_000, None);
+    with(1_000, None);
+    with(400, Some(Rejection::Collateral));
+}
+
+#[test]
+fn every_rule_expires() {
+    check(|r| r.expires_at_ms = 1_000, Some(Rejection::Expiry));
+    check(|r| r.expires_at_ms = u64::MAX, Some(Rejection::Expiry));
+}
+
+#[test]
+fn a_throttle_leaves_honest_visitors_room() {
+    check(|r| r.action = Action::Throttle { per_source_per_10s: 30 }, None);
+    check(|r| r.action = Action::Throttle { per_source_per_10s: 5 }, Some(Rejection::LimitTooLow));
+}
+
+#[test]
+fn rules_beyond_the_maximum_are_left_out_and_said() {
+    let rules = (0..RULES_MAX as u32 + 3).map(|id| Rule { id: RuleId(id), ..sound() }).collect();
+    let (plan, rejected) = Plan { made_at_ms: 1_000, rules, ..Plan::default() }.check();
+    assert_eq!(plan.rules().len(), RULES_MAX);
+    assert!(rejected.iter().all(|r| r.why == Rejection::TooManyRules));
+    assert_eq!(rejected.len(), 3);
+}
+
+#[test]
+fn an_expired_rule_matches_nobody_even_if_the_engine_is_gone() {
+    let (plan, _) = Plan { made_at_ms: 1_000, rules: vec![sound()], ..Plan::default() }.check();
+    let mut attrs = Attrs::default();
+    attrs[Attr::UserAgent] = ValueId(7);
+    attrs[Attr::PathTemplate] = ValueId(8);
+    assert!(plan.decide(&attrs, 60_999).is_some());
+    assert!(plan.decide(&attrs, 61_000).is_none());
+}
+
+#[test]
+fn the_upper_bound_covers_the_share() {
+    for (hits, records) in [(0, 10), (0, 3_000), (5, 100), (100, 100)] {
+        let c = Collateral { hits, records };
+        assert!(c.upper_bound() >= c.share() && c.upper_bound() <= 1.0);
+    }
+    assert!(Collateral { hits: 0, records: 3_000 }.upper_bound() < 0.001);
+}
