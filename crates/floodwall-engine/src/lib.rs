@@ -12,6 +12,7 @@ mod account;
 mod alarm;
 mod bans;
 mod baseline;
+mod beam;
 mod bits;
 mod config;
 mod cusum;

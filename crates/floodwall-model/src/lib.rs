@@ -13,6 +13,7 @@ pub mod bucket;
 pub mod incident;
 pub mod limits;
 pub mod observation;
+pub mod packet;
 pub mod plan;
 pub mod reason;
 pub mod request;

@@ -8,6 +8,13 @@ pub const RULES_MAX: usize = 16;
 /// Predicates in one signature. More than five never paid in mining (design/detection.md § 3.5).
 pub const PREDICATES_MAX: usize = 5;
 
+/// Packet rules in force at once: the kernel keeps a bit for each in one 64-bit word. When full: no
+/// further rule is placed; the plan says so.
+pub const PACKET_RULES_MAX: usize = 64;
+
+/// Predicates in one packet signature.
+pub const PACKET_PREDICATES_MAX: usize = 8;
+
 /// Longest text kept for a value. When longer: cut at a character boundary, an ellipsis added.
 pub const VALUE_TEXT_BYTES_MAX: usize = 160;
 

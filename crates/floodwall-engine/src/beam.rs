@@ -1,0 +1,235 @@
+//! Beam search over conjunctions on bit sets: the search that requests and packets share
+//! (design/detection.md § 3.5).
+//!
+//! It knows nothing of what a predicate says; a [`Judge`] tells which conjunctions are admissible
+//! and which the past bears out. It must never return one that the judge did not accept.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use floodwall_model::Collateral;
+
+use crate::bits::Bits;
+
+/// Conjunctions kept per depth.
+const BEAM_WIDTH: usize = 32;
+/// Deepest conjunction searched; tightening may add more.
+const DEPTH_MAX: usize = 4;
+/// Acceptable conjunctions kept for the case that the validation half refutes the best.
+const ACCEPTABLE_MAX: usize = 8;
+/// A conjunction must explain an excess of this many standard deviations…
+const SIGMA_MIN: f64 = 5.0;
+/// … this share of what is unexplained, …
+const RESIDUAL_SHARE_MIN: f64 = 0.05;
+/// … and this share of the expected rate. Below, rules are junk.
+pub const BASELINE_SHARE_MIN: f64 = 0.03;
+/// Tightening keeps at least this share of what a signature matched.
+const TIGHTEN_KEEP: f64 = 0.995;
+/// Literals that one search can hold: the positions of a 128-bit word.
+pub const LITERALS_MAX: usize = 128;
+
+/// A predicate and where it holds: among what arrives now, and in the past.
+pub struct Literal<P> {
+    /// What it says.
+    pub predicate: P,
+    /// Records of now that fulfil it.
+    pub now: Bits,
+    /// Records of the past that fulfil it.
+    pub past: Arc<Bits>,
+}
+
+/// What may be proposed, and what the past says about it.
+pub trait Judge<P> {
+    /// Predicates of one group are not joined with each other.
+    fn group(&self, predicate: &P) -> usize;
+    /// Whether such a conjunction may be proposed at all.
+    fn admits(&self, predicates: &[P]) -> bool;
+    /// Whether collateral measured for it is bounded well enough.
+    fn bounded(&self, predicates: &[P], collateral: Collateral) -> bool;
+    /// Whether the half of the past that it was not chosen by bears it out.
+    fn holds_up(&self, predicates: &[P]) -> bool;
+    /// Whether a predicate that nearly all matches fulfil is added although nothing demands it.
+    fn tightens(&self, predicate: &P) -> bool;
+    /// Most predicates in one conjunction.
+    fn predicates_max(&self) -> usize;
+}
+
+/// The rates that the search weighs, per second.
+#[derive(Copy, Clone, Debug)]
+pub struct Scales {
+    /// Events/s that one record of now stands for.
+    pub now_weight: f64,
+    /// Events/s that one record of the past stands for.
+    pub past_weight: f64,
+    /// Records of the past.
+    pub past_records: u64,
+    /// Events/s expected.
+    pub expected: f64,
+    /// Events/s not explained yet.
+    pub residual: f64,
+    /// Events/s below which nothing is worth a rule.
+    pub excess_min: f64,
+}
+
+/// A conjunction that was accepted.
+pub struct Found<P> {
+    /// Its predicates.
+    pub predicates: Vec<P>,
+    /// Records of now that fulfil it.
+    pub now: Bits,
+    /// Records of the past that fulfil it.
+    pub past: Bits,
+}
+
+#[derive(Clone)]
+struct Node {
+    members: u128,
+    depth: usize,
+    now: Bits,
+    past: Bits,
+    excess: f64,
+    purity: f64,
+    hits: u64,
+}
+
+/// One search.
+pub struct Beam<'a, P, J> {
+    /// What conjunctions are made of, at most [`LITERALS_MAX`].
+    pub literals: &'a [Literal<P>],
+    /// Who decides.
+    pub judge: &'a J,
+    /// The rates.
+    pub scales: Scales,
+}
+
+fn members(set: u128) -> impl Iterator<Item = usize> {
+    (0..LITERALS_MAX).filter(move |index| set & (1 << index) != 0)
+}
+
+impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
+    /// The conjunction that explains most of `now_left` and that the judge accepts.
+    pub fn best(&self, now_left: &Bits, past_left: &Bits) -> Option<Found<P>> {
+        let root = Node {
+            members: 0,
+            depth: 0,
+            now: now_left.clone(),
+            past: past_left.clone(),
+            excess: 0.0,
+            purity: 0.0,
+            hits: 0,
+        };
+        let (mut beam, mut seen) = (vec![root], HashSet::new());
+        let mut acceptable: Vec<(f64, Node)> = Vec::new();
+        for _ in 0..DEPTH_MAX {
+            let mut next: Vec<Node> = Vec::new();
+            for node in &beam {
+                for index in 0..self.literals.len() {
+                    let members = node.members | 1 << index;
+                    if self.repeats_group(node, index) || !seen.insert(members) {
+                        continue;
+                    }
+                    next.extend(self.extend(node, index, members));
+                }
+            }
+            let scored =
+                next.iter().filter(|n| self.acceptable(n)).map(|n| (self.score(n), n.clone()));
+            acceptable.extend(scored);
+            acceptable.sort_by(|a, b| b.0.total_cmp(&a.0));
+            acceptable.truncate(ACCEPTABLE_MAX);
+            next.sort_by(|a, b| self.rank(b).total_cmp(&self.rank(a)));
+            next.truncate(BEAM_WIDTH);
+            beam = next;
+        }
+        let node =
+            acceptable.into_iter().find_map(|(_, node)| self.validated(self.tighten(node)))?;
+        Some(Found { predicates: self.predicates(&node), now: node.now, past: node.past })
+    }
+
+    /// The node if the half of the past it was not chosen by bears it out; otherwise the best
+    /// extension that spares the visitors found there.
+    fn validated(&self, node: Node) -> Option<Node> {
+        if self.judge.holds_up(&self.predicates(&node)) {
+            return Some(node);
+        }
+        if node.depth >= self.judge.predicates_max() {
+            return None;
+        }
+        let mut extensions: Vec<Node> = (0..self.literals.len())
+            .filter(|index| !self.repeats_group(&node, *index))
+            .filter_map(|index| self.extend(&node, index, node.members | 1 << index))
+            .filter(|extended| self.acceptable(extended))
+            .collect();
+        extensions.sort_by(|a, b| self.score(b).total_cmp(&self.score(a)));
+        extensions.into_iter().find(|extended| self.judge.holds_up(&self.predicates(extended)))
+    }
+
+    fn predicates(&self, node: &Node) -> Vec<P> {
+        members(node.members).map(|m| self.literals[m].predicate).collect()
+    }
+
+    /// The node with one more literal, if it still explains something substantial.
+    fn extend(&self, node: &Node, index: usize, members: u128) -> Option<Node> {
+        let literal = &self.literals[index];
+        let scales = &self.scales;
+        let now_count = node.now.count_and(&literal.now) as f64;
+        let past_count = node.past.count_and(&literal.past);
+        let (wn, wp) = (scales.now_weight, scales.past_weight);
+        let excess = now_count * wn - past_count as f64 * wp;
+        let sd = (now_count * wn * wn + past_count as f64 * wp * wp).sqrt();
+        let substantial = excess > SIGMA_MIN * sd
+            && excess > RESIDUAL_SHARE_MIN * scales.residual
+            && excess > BASELINE_SHARE_MIN * scales.expected
+            && excess > scales.excess_min;
+        substantial.then(|| Node {
+            members,
+            depth: node.depth + 1,
+            now: node.now.and(&literal.now),
+            past: node.past.and(&literal.past),
+            excess,
+            purity: excess / (now_count * wn),
+            hits: past_count,
+        })
+    }
+
+    fn repeats_group(&self, node: &Node, index: usize) -> bool {
+        let group = |m: usize| self.judge.group(&self.literals[m].predicate);
+        let wanted = group(index);
+        members(node.members).any(|m| group(m) == wanted)
+    }
+
+    fn acceptable(&self, node: &Node) -> bool {
+        let collateral = Collateral { hits: node.hits, records: self.scales.past_records };
+        let predicates = self.predicates(node);
+        self.judge.bounded(&predicates, collateral) && self.judge.admits(&predicates)
+    }
+
+    /// What decides: explained excess, less a little per predicate, less what hits the past.
+    fn score(&self, node: &Node) -> f64 {
+        node.excess * (1.0 - 0.02 * node.depth as f64)
+            - 5.0 * node.hits as f64 * self.scales.past_weight
+    }
+
+    /// What is pursued: large and pure.
+    fn rank(&self, node: &Node) -> f64 {
+        node.excess * node.purity
+    }
+
+    /// Adds what nearly all matched records have in common.
+    fn tighten(&self, mut node: Node) -> Node {
+        for (index, literal) in self.literals.iter().enumerate() {
+            if node.depth == self.judge.predicates_max()
+                || !self.judge.tightens(&literal.predicate)
+                || self.repeats_group(&node, index)
+            {
+                continue;
+            }
+            let kept = node.now.count_and(&literal.now) as f64;
+            if kept >= TIGHTEN_KEEP * node.now.count() as f64
+                && let Some(tighter) = self.extend(&node, index, node.members | 1 << index)
+            {
+                node = tighter;
+            }
+        }
+        node
+    }
+}
