@@ -24,6 +24,7 @@ mod limits;
 mod miner;
 mod names;
 mod onset;
+pub mod packet;
 mod pending;
 mod random;
 mod recent;

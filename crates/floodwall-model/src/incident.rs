@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{INCIDENT_RULES_MAX, TIMELINE_ENTRIES_MAX};
+use crate::packet::PacketAccount;
 use crate::plan::{Action, Collateral, Evidence, Mode, RuleId};
 
 /// What the evidence says the rise was.
@@ -169,6 +170,8 @@ pub struct Incident {
     pub top_paths: Vec<Counted>,
     /// Evidence about the rise as a whole, for the verdict where no rule was placed.
     pub evidence: Vec<Evidence>,
+    /// What was measured of packets; `None` for an incident of requests.
+    pub packets: Option<PacketAccount>,
     /// Every rule placed, oldest first.
     pub rules: Vec<RuleRecord>,
     /// Rules beyond [`INCIDENT_RULES_MAX`], not recorded one by one.

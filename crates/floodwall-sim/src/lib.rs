@@ -20,6 +20,7 @@ pub mod minorities;
 pub mod mix;
 pub mod observe;
 pub mod open_loop;
+pub mod packets;
 pub mod profile;
 pub mod request;
 pub mod session;

@@ -272,6 +272,17 @@ pub const fn fold16(value: u32) -> u16 {
     if high == 0 { 1 } else { high }
 }
 
+/// One step of the fold over the kinds of TCP options in the order sent, from 0; no-operations
+/// included, end of list excluded. Never 0.
+pub const fn fold_option(folded: u16, kind: u8) -> u16 {
+    fold16(((folded as u32) << 8) + kind as u32 + 1)
+}
+
+/// The fold of the first eight payload bytes, as two big-endian words, missing bytes 0. Never 0.
+pub const fn fold_payload(first: u32, second: u32) -> u16 {
+    fold16((first ^ second.wrapping_mul(0x85eb_ca6b)) | 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

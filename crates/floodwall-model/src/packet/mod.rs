@@ -3,15 +3,17 @@
 //! [`PacketSignature`], proposes a [`PacketPlan`], and the plan is checked into a
 //! [`CheckedPacketPlan`] that the kernel filter and a replay apply alike.
 
+mod account;
 mod facts;
 mod observation;
 mod plan;
 mod reason;
 mod signature;
 
+pub use account::{Hypothesis, PacketAccount, SourceTest, SpoofingGrade};
 pub use facts::{
     EPHEMERAL_PORT_MIN, IpMark, PACKET_ATTR_COUNT, PACKET_CLASS_COUNT, PacketAttr, PacketClass,
-    PacketFacts, TcpFlag, TransportMark, fold16,
+    PacketFacts, TcpFlag, TransportMark, fold_option, fold_payload, fold16,
 };
 pub use observation::{ClassCount, PacketBatch, PacketHandling, PacketObservation};
 pub use plan::{

@@ -63,6 +63,9 @@ pub struct PacketBatch {
     pub refused: Vec<(PacketReason, u64)>,
     /// TCP handshakes completed by this host as a server; `None` where nobody counts them.
     pub handshakes: Option<u64>,
+    /// Whether the mark for conversations (`TransportMark::SOLICITED`) is the word of whoever keeps
+    /// this host's sockets; otherwise it was inferred from what was seen.
+    pub knows_sockets: bool,
     /// Packets chosen as samples and lost on the way.
     pub lost: u64,
 }

@@ -1,0 +1,168 @@
+//! Floods of packets beside honest traffic of every size: found, described, held, and nobody else
+//! hit. The traffic is drawn anew from the seed each time.
+
+#[path = "support/packets.rs"]
+mod packets;
+
+use floodwall_sim::packets::{HonestConfig, Kind, Rate, ScenarioConfig};
+use packets::{Outcome, run};
+
+/// Runs of each kind; medians are judged, because single runs draw sites and tools of any kind.
+const RUNS: u64 = 3;
+
+fn first_seed() -> u64 {
+    let seed = std::env::var("FLOODWALL_SEED").ok().and_then(|s| s.parse().ok());
+    let seed = seed.unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.map_or(1, |d| d.as_nanos() as u64 % 1_000_000)
+    });
+    println!("FLOODWALL_SEED={seed}");
+    seed
+}
+
+fn outcomes(kind: Kind, rate: Rate, connections_ps: f64) -> Vec<Outcome> {
+    let first = first_seed();
+    (first..first + RUNS)
+        .map(|seed| {
+            let config = ScenarioConfig {
+                rate,
+                honest: Some(HonestConfig::drawn(connections_ps, seed)),
+                attack_us: 12_000_000,
+                tail_us: 2_000_000,
+                ..ScenarioConfig::new(kind, 1.0, seed)
+            };
+            let outcome = run(config.stream(), seed);
+            println!(
+                "{} seed {seed}: rule {:?} ms, held {:?} ms, leakage {:.4}, collateral {:.5}, {} \
+                 rules, guards {}, {:?}",
+                kind.name(),
+                outcome.rule_ms,
+                outcome.held_ms,
+                outcome.leakage(),
+                outcome.collateral(),
+                outcome.rules.len(),
+                outcome.guarded,
+                outcome.refusal,
+            );
+            for (id, words) in outcome.rules.iter().take(4) {
+                println!("    {id}: {words}");
+            }
+            outcome
+        })
+        .collect()
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// A flood of `pps` beside a site with `connections_ps` visitors a second.
+fn is_held(kind: Kind, pps: f64, connections_ps: f64) -> Vec<Outcome> {
+    let outcomes = outcomes(kind, Rate::Pps(pps), connections_ps);
+    let held_ms = |o: &Outcome| o.held_ms.map_or(f64::INFINITY, |ms| ms as f64);
+    let held = median(outcomes.iter().map(held_ms).collect());
+    assert!(held <= 1_500.0, "{}: held after {held} ms", kind.name());
+    let leakage = median(outcomes.iter().map(Outcome::leakage).collect());
+    assert!(leakage <= 0.02, "{}: leakage {leakage}", kind.name());
+    let honest: u64 = outcomes.iter().map(|o| o.honest).sum();
+    let dropped: u64 = outcomes.iter().map(|o| o.honest_dropped).sum();
+    let collateral = dropped as f64 / honest.max(1) as f64;
+    assert!(collateral <= 0.000_5, "{}: {dropped} of {honest} honest packets", kind.name());
+    outcomes
+}
+
+/// The same, and by a signature in time.
+fn is_described(kind: Kind, pps: f64, connections_ps: f64) {
+    let outcomes = is_held(kind, pps, connections_ps);
+    let rule_ms = |o: &Outcome| o.rule_ms.map_or(f64::INFINITY, |ms| ms as f64);
+    let rule = median(outcomes.iter().map(rule_ms).collect());
+    assert!(rule <= 1_500.0, "{}: rule after {rule} ms", kind.name());
+}
+
+#[test]
+fn a_syn_flood_of_a_tool_is_described() {
+    is_described(Kind::SynEcn, 2_000.0, 20.0);
+    is_described(Kind::SynEcn, 300.0, 2.0);
+}
+
+#[test]
+fn a_syn_flood_that_copies_a_system_is_held_by_proof() {
+    for outcome in is_held(Kind::SynCopied, 2_000.0, 20.0) {
+        assert!(outcome.guarded, "SYNs have to prove themselves");
+    }
+}
+
+#[test]
+fn amplified_answers_are_described_whatever_their_service() {
+    is_described(Kind::AmplificationKnown, 2_000.0, 20.0);
+    is_described(Kind::AmplificationUnknown, 2_000.0, 5.0);
+}
+
+#[test]
+fn amplified_answers_from_name_servers_spare_the_hosts_own_lookups() {
+    is_described(Kind::AmplificationDns, 1_000.0, 10.0);
+}
+
+#[test]
+fn floods_of_acks_and_resets_are_held() {
+    is_held(Kind::AckFlood, 2_000.0, 20.0);
+    is_held(Kind::RstFlood, 1_000.0, 20.0);
+}
+
+#[test]
+fn reflection_off_tcp_servers_is_held() {
+    is_held(Kind::SynAckReflection, 500.0, 20.0);
+    is_held(Kind::SynAckSamePort, 500.0, 20.0);
+}
+
+#[test]
+fn floods_of_udp_fragments_and_gre_are_held() {
+    is_held(Kind::UdpFlood, 2_000.0, 20.0);
+    is_held(Kind::FragmentFlood, 1_000.0, 20.0);
+    is_held(Kind::GreFlood, 1_000.0, 20.0);
+}
+
+#[test]
+fn a_flood_all_over_a_network_is_held() {
+    is_held(Kind::Carpet, 2_000.0, 20.0);
+}
+
+#[test]
+fn a_capture_that_begins_in_the_middle_of_an_attack_is_judged_by_the_neutral_profile() {
+    let seed = first_seed();
+    let config = ScenarioConfig {
+        rate: Rate::Pps(3_000.0),
+        lead: floodwall_sim::packets::Lead::None,
+        attack_us: 5_000_000,
+        tail_us: 0,
+        ..ScenarioConfig::new(Kind::SynEcn, 1.0, seed)
+    };
+    let outcome = run(config.stream(), seed);
+    println!("{outcome:#?}");
+    assert!(outcome.rule_ms.is_some_and(|ms| ms <= 1_500), "{:?}", outcome.rule_ms);
+    let neutral = |i: &floodwall_model::Incident| {
+        i.packets.as_ref().is_some_and(|packets| packets.neutral_profile)
+    };
+    assert!(outcome.incidents.iter().any(neutral), "the account says so");
+}
+
+#[test]
+fn ordinary_traffic_and_a_crowd_meet_no_rule() {
+    for kind in [Kind::Quiet, Kind::Crowd] {
+        for connections_ps in [0.5, 20.0, 100.0] {
+            for outcome in outcomes(kind, Rate::Ratio(1.0), connections_ps) {
+                assert_eq!(outcome.rules, [], "{}", kind.name());
+                let share = outcome.honest_guarded as f64 / outcome.honest.max(1) as f64;
+                assert!(share <= 0.000_5, "{}: guards dropped {share}", kind.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_wave_that_comes_back_meets_its_rule_at_once() {
+    let outcomes = outcomes(Kind::Pulse, Rate::Pps(2_000.0), 20.0);
+    let leakage = median(outcomes.iter().map(Outcome::leakage).collect());
+    assert!(leakage <= 0.02, "leakage {leakage}");
+}
