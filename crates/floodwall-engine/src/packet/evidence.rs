@@ -24,6 +24,8 @@ const FLOWS_MIN: usize = 20;
 const CONSTANT_SHARE: f64 = 0.95;
 /// … and it stands out when at most this share of the past's had one value.
 const VARIED_SHARE_MAX: f64 = 0.6;
+/// A value is unheard of when at most this share of packets of its kind had it.
+const UNHEARD_SHARE_MAX: f64 = 0.01;
 /// TTL values that so many networks cannot share unless few machines send (§ 3.8).
 const FEW_TTLS: usize = 3;
 /// Networks (/16) that make it so.
@@ -130,17 +132,19 @@ pub fn artefacts(matched: &[&PacketRecord], past: &PacketPast) -> Vec<String> {
         found.push(format!("{} have a sequence number divisible by 65,536", percent(zeros)));
     }
     // Systems of one make send the same SYN: constant values in one that looks like a system's say
-    // only that many of that make came.
+    // only that many of that make came, unless nobody is known to send such values.
     let like_a_systems = share(&|f| is_syn(f) && f.value(PacketAttr::Options) != 0) >= 0.05;
-    if flows >= FLOWS_MIN && !like_a_systems {
+    if flows >= FLOWS_MIN {
         for attr in [
             PacketAttr::Window,
             PacketAttr::Length,
             PacketAttr::Payload,
             PacketAttr::Id,
             PacketAttr::Sequence,
+            PacketAttr::Options,
+            PacketAttr::Mss,
         ] {
-            found.extend(constant(attr, matched, past));
+            found.extend(constant(attr, matched, past, like_a_systems));
         }
     }
     if sources >= FLOWS_MIN
@@ -173,22 +177,35 @@ pub fn few_ttls(matched: &[&PacketRecord]) -> f64 {
     counts.iter().take(FEW_TTLS).sum::<usize>() as f64 / matched.len().max(1) as f64
 }
 
-/// A value that nearly all share, where packets of this kind used to differ.
-fn constant(attr: PacketAttr, matched: &[&PacketRecord], past: &PacketPast) -> Option<String> {
+/// A value that nearly all share, where packets of this kind used to differ, or where `unheard`,
+/// one that packets of this kind hardly ever had.
+fn constant(
+    attr: PacketAttr,
+    matched: &[&PacketRecord],
+    past: &PacketPast,
+    unheard: bool,
+) -> Option<String> {
     let (value, top, _) = top_share(matched.iter().map(|r| r.facts.value(attr)))?;
-    let zero_says_nothing = !matches!(attr, PacketAttr::Window);
-    if top < CONSTANT_SHARE || (value == 0 && zero_says_nothing) {
+    if top < CONSTANT_SHARE || (value == 0 && attr != PacketAttr::Window) {
         return None;
     }
     let class = matched[0].facts.class;
     let tcp = matched[0].facts.value(PacketAttr::Protocol) == 6;
-    if attr == PacketAttr::Window && (!tcp || class == PacketClass::Rst) {
+    let only_of_syns = matches!(attr, PacketAttr::Options | PacketAttr::Mss);
+    let of_tcp = attr == PacketAttr::Window || only_of_syns;
+    if of_tcp && (!tcp || class == PacketClass::Rst || (only_of_syns && !unheard)) {
         return None;
     }
-    let usual = past.top_share(attr, |f| f.class == class);
-    (usual <= VARIED_SHARE_MAX).then(|| {
+    let usual = if unheard {
+        past.value_share(attr, value, class)
+    } else {
+        past.top_share(attr, |f| f.class == class)
+    };
+    let usual_max = if unheard { UNHEARD_SHARE_MAX } else { VARIED_SHARE_MAX };
+    (usual <= usual_max).then(|| {
+        let before = if unheard { "have it" } else { "have one value" };
         format!(
-            "{:.0} % have the same {} ({value}); usually at most {:.0} % do",
+            "{:.0} % have the same {} ({value}); usually at most {:.0} % {before}",
             top * 100.0,
             attr.words(),
             usual * 100.0

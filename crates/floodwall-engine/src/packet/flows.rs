@@ -3,7 +3,7 @@
 //! A client that gets its SYN or its first datagram answered goes on; a flood does not, because its
 //! senders do not exist or do not listen. Kept in tables of fixed size; a full set forgets what is oldest.
 
-use floodwall_model::packet::PacketFacts;
+use floodwall_model::packet::{PacketClass, PacketFacts};
 
 use super::record::{flow_key, follows_handshake, is_syn, source_key};
 
@@ -74,6 +74,9 @@ impl Flows {
             if self.begun.find(key).is_none_or(|p| p.followed) {
                 self.begun.insert(key, at_ms);
             }
+        } else if facts.class == PacketClass::Rst {
+            // A reset carries nothing on: whoever's address was borrowed for a flood resets the
+            // answers that he did not ask for.
         } else if facts.solicited() || follows_handshake(facts) {
             self.carry_on(facts, at_ms);
         } else if self.begun.find(flow_key(facts)).is_none() {

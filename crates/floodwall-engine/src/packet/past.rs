@@ -164,6 +164,16 @@ impl PacketPast {
         super::evidence::top_share(values).map_or(0.0, |(_, share, _)| share)
     }
 
+    /// Share of packets of a kind that have this value of an attribute.
+    pub fn value_share(&self, attr: PacketAttr, value: u16, class: PacketClass) -> f64 {
+        let (mut hits, mut all) = (0u64, 0u64);
+        for known in self.validation(false).filter(|k| k.facts.class == class) {
+            all += 1;
+            hits += u64::from(known.facts.value(attr) == value);
+        }
+        hits as f64 / all.max(1) as f64
+    }
+
     /// Share of this host's own past for which `is` holds; 0 without one.
     pub fn own_share(&self, is: impl Fn(&PacketFacts) -> bool) -> f64 {
         let hits = self.validation.iter().filter(|f| is(f)).count();

@@ -53,6 +53,8 @@ impl PacketSample {
 #[derive(Debug, Default)]
 pub struct RecentPackets {
     epochs: VecDeque<Epoch>,
+    /// The last step, ms.
+    stepped_ms: u64,
 }
 
 impl RecentPackets {
@@ -75,9 +77,12 @@ impl RecentPackets {
                 old.honest.clear();
                 (suspects, honest) = (old.suspects, old.honest);
             }
-            let epoch = Epoch { start_ms: now_ms, end_ms: now_ms, suspects, honest, weight: 0.0 };
+            // What is offered next arrived since the step before.
+            let start_ms = self.stepped_ms.max(now_ms.saturating_sub(EPOCH_MS));
+            let epoch = Epoch { start_ms, end_ms: now_ms, suspects, honest, weight: 0.0 };
             self.epochs.push_back(epoch);
         }
+        self.stepped_ms = now_ms;
         over && self.epochs.len() > 1
     }
 

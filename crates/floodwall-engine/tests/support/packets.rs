@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use floodwall_engine::packet::{PacketEffect, PacketEngine, PacketEngineConfig};
 use floodwall_model::packet::{
-    CheckedPacketPlan, PacketAttr, PacketBatch, PacketClass, PacketFacts, PacketHandling,
-    PacketObservation, PacketReason,
+    CheckedPacketPlan, EPHEMERAL_PORT_MIN, PacketAttr, PacketBatch, PacketClass, PacketFacts,
+    PacketHandling, PacketObservation, PacketReason,
 };
 use floodwall_model::{Incident, Mode, RuleId};
 use floodwall_sim::packets::Stream;
@@ -65,6 +65,15 @@ struct Filter {
 }
 
 impl Filter {
+    /// Stands for the operator, who names his services: what the host answers from.
+    fn learn_service(&mut self, sent: &PacketFacts) {
+        let port = sent.value(PacketAttr::SourcePort);
+        let names_a_service = sent.class == PacketClass::Udp && port < EPHEMERAL_PORT_MIN;
+        if names_a_service && !self.served_udp.contains(&port) {
+            self.served_udp.push(port);
+        }
+    }
+
     fn decide(&self, facts: &PacketFacts, now_ms: u64) -> PacketHandling {
         let rule = self
             .plan
@@ -103,7 +112,7 @@ pub fn run(stream: Stream, seed: u64) -> Outcome {
     let config = PacketEngineConfig { mode: Mode::Protect, ..PacketEngineConfig::default() };
     let mut engine = PacketEngine::new(config, seed);
     let onset_us = stream.onset_us();
-    let mut filter = Filter { plan: Arc::default(), served_udp: vec![443] };
+    let mut filter = Filter { plan: Arc::default(), served_udp: Vec::new() };
     let mut outcome = Outcome::default();
     let mut batch = fresh();
     let mut step_us = 0;
@@ -113,6 +122,7 @@ pub fn run(stream: Stream, seed: u64) -> Outcome {
             step(&mut engine, &mut batch, step_us, onset_us, &mut filter, &mut outcome);
         }
         if !packet.inbound {
+            filter.learn_service(&packet.facts);
             continue;
         }
         let facts = packet.facts_followed();
