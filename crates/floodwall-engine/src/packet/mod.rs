@@ -358,17 +358,6 @@ impl PacketEngine {
             past: &self.past,
         };
         let found = mine(&rise, PENDING_MAX);
-            eprintln!(
-                "{now_ms} classes {:?} suspects {} completed {} found {:?}",
-                alarm.classes,
-                sample.suspects.len(),
-                self.completed.len(),
-                found
-                    .iter()
-                    .map(|f| (words::signature(&f.signature), f.matched_pps, f.projected))
-                    .collect::<Vec<_>>()
-            );
-        }
         if found.is_empty() && alarm.pending.is_empty() {
             alarm.refusal = Some(
                 "no description of the packets was found that spares honest traffic".to_owned(),
@@ -442,8 +431,6 @@ impl PacketEngine {
             expires_at_ms: now_ms,
         };
         let id = rule.id;
-            eprintln!("{now_ms} evidence {:?}", rule.evidence);
-        }
         match self.rules.place(rule, pending.mined.matched_pps, now_ms) {
             Ok(()) => {
                 self.open_incident(alarm.onset_ms, alarm.observed_pps);
@@ -451,8 +438,6 @@ impl PacketEngine {
                 true
             }
             Err(why) => {
-                    eprintln!("{now_ms} refused {why} {:?}", words::signature(&signature));
-                }
                 alarm.refusal = Some(why.to_string());
                 pending.given_up(now_ms)
             }

@@ -99,7 +99,11 @@ impl PacketPast {
             self.quarantine.pop_front_if(|(at_ms, _)| *at_ms + QUARANTINE_MS <= now_ms)
         {
             self.learned += 1;
-            let half = if self.learned % 2 == 0 { &mut self.mining } else { &mut self.validation };
+            let half = if self.learned.is_multiple_of(2) {
+                &mut self.mining
+            } else {
+                &mut self.validation
+            };
             if half.len() < HALF_MAX {
                 half.push(facts);
             } else if random.below(KEEP_ONE_IN) == 0 {
@@ -150,10 +154,10 @@ impl PacketPast {
             !f.solicited() && f.value(PacketAttr::Protocol) == 6 && f.class != PacketClass::Syn
         };
         // Where the own past is long, services that nobody uses here need no protection.
-        let asks = |f: &PacketFacts| !f.solicited() && f.class == PacketClass::Udp;
+        let asked = |f: &PacketFacts| !f.solicited() && f.class == PacketClass::Udp;
         let long = !self.rests_on_neutral();
         let neutral =
-            neutral.iter().filter(move |f| !(knows_better && stray(f)) && !(long && asks(f)));
+            neutral.iter().filter(move |f| !((knows_better && stray(f)) || (long && asked(f))));
         own.iter().map(known(false)).chain(neutral.map(known(true)))
     }
 
