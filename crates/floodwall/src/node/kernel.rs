@@ -30,6 +30,7 @@ impl Kernel {
             interface: interface.map(str::to_owned),
             listeners: listeners.iter().map(std::os::fd::AsFd::as_fd).collect(),
             max_bans: BANS_DEFAULT,
+            ..AttachRequest::default()
         };
         let interface = interface.map(str::to_owned);
         match KernelFilter::attach(&request) {

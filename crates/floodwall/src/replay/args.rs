@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use super::field::FieldName;
 use super::log::LogFormat;
 
-/// Runs recorded access logs through the detector: what would have been seen, which rules would
-/// have been placed, whom they would have hit. Nothing is installed, nothing is sent anywhere.
+/// Runs recorded access logs or packet captures through the detector: what would have been seen,
+/// which rules would have been placed, whom they would have hit. Nothing is installed, nothing is sent anywhere.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReplayArgs {
-    /// Access logs, plain or .gz, in any order; - reads standard input
+    /// Access logs or packet captures (.pcap, .pcapng), plain or .gz, in any order; - reads standard
+    /// input
     ///
     /// Several files are read in the order of time, whether rotated (access.log access.log.1.gz)
     /// or written side by side by several servers.
@@ -35,9 +36,10 @@ pub struct ReplayArgs {
 
     /// Write what would have been done with each record to this file
     ///
-    /// One line per record: its number, a tab, the action (pass, throttle, block, ban), a tab, the
-    /// rule or -. Records are numbered from 1 as they are read: in one file its lines without blank
-    /// and broken ones, over several files in the order of time.
+    /// One line per record: its number, a tab, the action (pass, throttle, block, ban; of packets:
+    /// pass, drop, challenge), a tab, the rule, for packets perhaps a reason, or -. Records are
+    /// numbered from 1 as they are read: in one file its lines without blank and broken ones, over
+    /// several files in the order of time.
     #[arg(long, value_name = "FILE")]
     pub decisions: Option<PathBuf>,
 

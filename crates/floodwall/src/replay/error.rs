@@ -15,7 +15,7 @@ pub enum ReplayError {
         source: io::Error,
     },
     /// A directory was given.
-    #[error("{path} is a directory; name the log files in it, e.g. {path}/access.log*", path = path.display())]
+    #[error("{path} is a directory; name the files in it, e.g. {path}/access.log*", path = path.display())]
     Directory {
         /// The directory as given.
         path: PathBuf,
@@ -23,11 +23,31 @@ pub enum ReplayError {
     /// Standard input was named more than once.
     #[error("standard input (-) can be read only once; name it once")]
     StdinTwice,
-    /// A packet capture.
-    #[error("{path} is a packet capture; this version reads access logs only, not captures", path = path.display())]
+    /// Captures and logs at once.
+    #[error(
+        "{capture} is a packet capture and {log} is not; replay captures and logs separately",
+        capture = capture.display(), log = log.display()
+    )]
+    Mixed {
+        /// A capture, as given.
+        capture: PathBuf,
+        /// Something else, as given.
+        log: PathBuf,
+    },
+    /// A packet capture where none can be recognised beforehand.
+    #[error(
+        "{path} is a packet capture that comes through a pipe; give it as standard input (floodwall replay - < {path}) or as a file",
+        path = path.display()
+    )]
     Capture {
         /// The file as given.
         path: PathBuf,
+    },
+    /// Not one packet could be read.
+    #[error("no packet could be read:{details}")]
+    NoPackets {
+        /// One indented line per file: why.
+        details: String,
     },
     /// Compressed by something other than gzip.
     #[error(
@@ -56,9 +76,9 @@ pub enum ReplayError {
         /// What the system said.
         source: io::Error,
     },
-    /// The decisions would overwrite a log.
+    /// The decisions would overwrite what is read.
     #[error(
-        "{path} is one of the logs to be read and would be overwritten; give --decisions another name",
+        "{path} is one of the files to be read and would be overwritten; give --decisions another name",
         path = path.display()
     )]
     DecisionsOverLog {

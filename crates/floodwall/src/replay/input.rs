@@ -1,8 +1,8 @@
-//! Opening what was named on the command line: plain or gzip, told apart by content, or standard
-//! input. What is no log at all is refused here, in words that say what to do.
+//! Opening what was named on the command line: plain or gzip, log or capture, told apart by content,
+//! or standard input. What is neither is refused here, in words that say what to do.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,12 +23,15 @@ const FOREIGN: [(&[u8], &str, &str); 4] = [
     (b"PK\x03\x04", "zip", "unzip -p"),
 ];
 
-/// How packet captures begin (pcap in either byte order and resolution, pcapng).
-const CAPTURES: [&[u8]; 5] = [
+/// How packet captures begin (pcap in either byte order and resolution, the "modified" pcap of
+/// Kuznetzov's patch, pcapng).
+const CAPTURES: [&[u8]; 7] = [
     b"\xd4\xc3\xb2\xa1",
     b"\xa1\xb2\xc3\xd4",
     b"\x4d\x3c\xb2\xa1",
     b"\xa1\xb2\x3c\x4d",
+    b"\x34\xcd\xb2\xa1",
+    b"\xa1\xb2\xcd\x34",
     b"\x0a\x0d\x0d\x0a",
 ];
 
@@ -42,8 +45,22 @@ pub(crate) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Opens `path` and finds out what it is. `read_bytes` counts what is read from the disk.
+/// Opens `path`, a log. `read_bytes` counts what is read from the disk.
 pub(crate) fn open(path: &Path, read_bytes: &Arc<AtomicU64>) -> Result<Bytes, ReplayError> {
+    let (magic, unpacked) = open_any(path, read_bytes)?;
+    without_mark(path, &magic, unpacked)
+}
+
+/// Opens `path`, a capture. Returns how it begins, and the whole of it.
+pub(crate) fn open_capture(
+    path: &Path,
+    read_bytes: &Arc<AtomicU64>,
+) -> Result<(Vec<u8>, Bytes), ReplayError> {
+    open_any(path, read_bytes)
+}
+
+/// Opens `path` and unpacks it if it is packed.
+fn open_any(path: &Path, read_bytes: &Arc<AtomicU64>) -> Result<(Vec<u8>, Bytes), ReplayError> {
     let wrong = |source| ReplayError::Open { path: path.to_owned(), source };
     let raw: Bytes = if is_stdin(path) {
         Box::new(io::stdin())
@@ -58,9 +75,30 @@ pub(crate) fn open(path: &Path, read_bytes: &Arc<AtomicU64>) -> Result<Bytes, Re
     let (magic, whole) = peek(counted).map_err(wrong)?;
     if magic.starts_with(GZIP) {
         let (magic, unpacked) = peek(MultiGzDecoder::new(whole)).map_err(wrong)?;
-        return without_mark(path, &magic, unpacked);
+        return Ok((magic, Box::new(unpacked)));
     }
-    without_mark(path, &magic, whole)
+    Ok((magic, Box::new(whole)))
+}
+
+/// Whether `path` is a packet capture, told by its beginning and without taking anything away from
+/// it. A pipe with a name cannot be looked into: it is taken for a log.
+pub(crate) fn is_capture(path: &Path) -> Result<bool, ReplayError> {
+    let wrong = |source| ReplayError::Open { path: path.to_owned(), source };
+    let magic = if is_stdin(path) {
+        // What is looked at stays in the buffer that all of this process shares.
+        let mut stdin = io::stdin().lock();
+        let beginning = stdin.fill_buf().map_err(wrong)?;
+        match beginning.starts_with(GZIP) {
+            // Cut short by the buffer: what it begins with comes out nevertheless.
+            true => peek(MultiGzDecoder::new(beginning)).map_or(Vec::new(), |(magic, _)| magic),
+            false => beginning.get(..MAGIC_BYTES).unwrap_or(beginning).to_vec(),
+        }
+    } else if is_rereadable(path) {
+        open_any(path, &Arc::default())?.0
+    } else {
+        return Ok(false);
+    };
+    Ok(CAPTURES.iter().any(|capture| magic.starts_with(capture)))
 }
 
 /// Refuses what is no text, leaves the rest as it is but for a byte order mark.
@@ -83,7 +121,7 @@ fn without_mark(
 }
 
 /// The first bytes of `input`, and the whole of it.
-fn peek<R: Read>(mut input: R) -> io::Result<(Vec<u8>, impl Read)> {
+fn peek<R: Read>(mut input: R) -> io::Result<(Vec<u8>, impl Read + use<R>)> {
     let mut magic = Vec::with_capacity(MAGIC_BYTES);
     input.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut magic)?;
     Ok((magic.clone(), io::Cursor::new(magic).chain(input)))

@@ -1,4 +1,4 @@
-//! `floodwall replay`: the engine over recorded access logs.
+//! `floodwall replay`: the engine over recorded access logs, or, in `capture`, over recorded packets.
 //!
 //! One file per arrow: `input` (what is this file), `lines`, `combined` and `json` (→ what a line
 //! says), `record` (→ Observation), `merge` (several logs), `reorder` (→ order of time), `session`
@@ -9,6 +9,7 @@
 //! and, if asked for, the decisions.
 
 mod args;
+mod capture;
 mod client;
 mod combined;
 mod decisions;
@@ -32,7 +33,7 @@ mod summary;
 mod tests;
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use floodwall_model::ValueKey;
 
@@ -52,6 +53,9 @@ use summary::{ReadSide, Summary};
 
 /// Replays what `args` name and prints the result to standard output.
 pub fn run(args: ReplayArgs) -> Result<(), ReplayError> {
+    if are_captures(&args.files)? {
+        return capture::run(&args);
+    }
     let summary = replay(&args)?;
     let printed = if args.json {
         serde_json::to_string(&summary).map_err(|error| ReplayError::Output(error.into()))? + "\n"
@@ -66,6 +70,21 @@ pub fn run(args: ReplayArgs) -> Result<(), ReplayError> {
         eprintln!("floodwall: {}", no_records(&summary));
     }
     Ok(())
+}
+
+/// Whether captures are to be replayed, by what the files are. Both kinds at once are refused.
+fn are_captures(files: &[PathBuf]) -> Result<bool, ReplayError> {
+    let (mut capture, mut log) = (None, None);
+    for path in files {
+        let place = if input::is_capture(path)? { &mut capture } else { &mut log };
+        place.get_or_insert(path);
+    }
+    match (capture, log) {
+        (Some(capture), Some(log)) => {
+            Err(ReplayError::Mixed { capture: capture.clone(), log: log.clone() })
+        }
+        (capture, _) => Ok(capture.is_some()),
+    }
 }
 
 fn replay(args: &ReplayArgs) -> Result<Summary, ReplayError> {

@@ -1,4 +1,5 @@
-//! When to step the engine: every [`STEP_MS`] of log time while something happens, seldom through
+//! When to step the engine: every [`STEP_MS`] of log time while something happens (a capture: more
+//! often), seldom through
 //! silence, once over a gap. A night without a visitor would otherwise cost half a million steps.
 
 /// Log time between two steps while records come, ms.
@@ -19,23 +20,24 @@ const INCIDENT_GAP_MS: u64 = 3_600_000;
 
 const _: () = assert!(GAP_MS >= floodwall_model::limits::RULE_TTL_MS_MAX);
 
-/// The time of the next step after `now_ms`, when the last record came at or before `busy_ms` and
-/// the next one comes at `next_record_ms`. Never beyond the end of the [`STEP_MS`] in which the next
+/// The time of the next step, of `step_ms` while something happens, after `now_ms`, when the last record came at or before `busy_ms` and
+/// the next one comes at `next_record_ms`. Never beyond the end of the step in which the next
 /// record lies; the step before that one is never left out. While an incident is open no gap is
 /// jumped over, so that it is closed at its time and not at the next record's.
 pub(crate) fn next_step_ms(
+    step_ms: u64,
     now_ms: u64,
     busy_ms: u64,
     next_record_ms: u64,
     incident_open: bool,
 ) -> u64 {
-    let before_record_ms = next_record_ms / STEP_MS * STEP_MS;
+    let before_record_ms = next_record_ms / step_ms * step_ms;
     if before_record_ms <= now_ms {
-        return now_ms + STEP_MS;
+        return now_ms + step_ms;
     }
     let silence_ms = now_ms.saturating_sub(busy_ms);
     let wish_ms = match silence_ms {
-        0..SILENCE_MS => now_ms + STEP_MS,
+        0..SILENCE_MS => now_ms + step_ms,
         SILENCE_MS..GAP_MS => now_ms + SILENT_STEP_MS,
         _ if incident_open && silence_ms < INCIDENT_GAP_MS => now_ms + SILENT_STEP_MS,
         _ => before_record_ms,
@@ -52,7 +54,7 @@ mod tests {
     fn steps(from_ms: u64, record_ms: u64, incident_open: bool) -> Vec<u64> {
         let (mut now_ms, mut steps) = (from_ms, Vec::new());
         while record_ms >= now_ms + STEP_MS {
-            now_ms = next_step_ms(now_ms, from_ms, record_ms, incident_open);
+            now_ms = next_step_ms(STEP_MS, now_ms, from_ms, record_ms, incident_open);
             steps.push(now_ms);
         }
         steps
@@ -60,8 +62,8 @@ mod tests {
 
     #[test]
     fn steady_traffic_is_stepped_every_100_ms() {
-        assert_eq!(next_step_ms(1_000, 1_000, 1_050, false), 1_100);
-        assert_eq!(next_step_ms(1_000, 1_000, 1_100, false), 1_100);
+        assert_eq!(next_step_ms(STEP_MS, 1_000, 1_000, 1_050, false), 1_100);
+        assert_eq!(next_step_ms(STEP_MS, 1_000, 1_000, 1_100, false), 1_100);
         assert_eq!(steps(1_000, 1_399, false), [1_100, 1_200, 1_300]);
     }
 

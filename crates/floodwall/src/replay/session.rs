@@ -209,7 +209,7 @@ impl Drive {
     }
 
     fn next_quiet_step_ms(&self, next_record_ms: u64) -> u64 {
-        next_step_ms(self.now_ms, self.busy_ms, next_record_ms, self.any_open())
+        next_step_ms(STEP_MS, self.now_ms, self.busy_ms, next_record_ms, self.any_open())
     }
 
     /// Tells the observation what became of it. The log's outcome is that of a server without us.

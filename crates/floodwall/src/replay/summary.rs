@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use floodwall_model::{Action, Collateral, IncidentVerdict, RuleRecord, Totals};
+use floodwall_model::{Action, Collateral, Incident, IncidentVerdict, RuleRecord, Totals};
 use serde::Serialize;
 
 use super::enforce::DecisionTally;
@@ -134,7 +134,7 @@ impl Summary {
             span_s: first_last.map_or(0.0, |(first, last)| seconds(last - first)),
             sources: outcomes.status.sources,
             records_per_second: (read.records as f64 / read.elapsed_s.max(1e-9)).round(),
-            incidents: outcomes.incidents.iter().map(incident_summary).collect(),
+            incidents: outcomes.incidents.iter().map(told).collect(),
             from: first_last.map(|(first, _)| rfc3339(first)),
             to: first_last.map(|(_, last)| rfc3339(last)),
             elapsed_s: read.elapsed_s,
@@ -164,8 +164,16 @@ fn file_summary((path, tally): &(std::path::PathBuf, LogTally)) -> FileSummary {
     }
 }
 
-fn incident_summary(told: &Told) -> IncidentSummary {
-    let incident = &told.incident;
+fn told(told: &Told) -> IncidentSummary {
+    incident_summary(&told.incident, told.closed_at_ms, told.closed_after_log_end)
+}
+
+/// An incident, and when it closed as far as the recording tells.
+pub(crate) fn incident_summary(
+    incident: &Incident,
+    closed_at_ms: Option<u64>,
+    closed_after_log_end: bool,
+) -> IncidentSummary {
     let entry = |entry: &floodwall_model::TimelineEntry| TimelineSummary {
         at: rfc3339(entry.at_ms),
         text: entry.text.clone(),
@@ -174,8 +182,8 @@ fn incident_summary(told: &Told) -> IncidentSummary {
         id: incident.id,
         onset_at: rfc3339(incident.onset_at_ms),
         opened_at: rfc3339(incident.opened_at_ms),
-        closed_at: told.closed_at_ms.map(rfc3339),
-        closed_after_log_end: told.closed_after_log_end,
+        closed_at: closed_at_ms.map(rfc3339),
+        closed_after_log_end,
         verdict: incident.verdict,
         peak_per_second: incident.peaks.per_1s,
         expected_per_second: incident.expected_rps,
@@ -389,12 +397,13 @@ fn write_rule(out: &mut String, rule: &RuleSummary) -> std::fmt::Result {
     Ok(())
 }
 
-fn plural(count: u64, noun: &str) -> String {
+/// `2 files`, `1 file`.
+pub(crate) fn plural(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
 /// `1234567` → `1,234,567`.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -407,7 +416,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// A length of time in the two largest units that say something.
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     let s = seconds as u64;
     match (s / 86_400, s / 3_600 % 24, s / 60 % 60, s % 60) {
         (0, 0, 0, _) => format!("{seconds:.0} s"),
