@@ -9,18 +9,25 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 
 use aya::Ebpf;
+use aya::programs::tc::{SchedClassifierLink, TcAttachType};
 use aya::programs::xdp::{XdpLink, XdpMode};
-use aya::programs::{ProgramError, SocketFilter, Xdp};
+use aya::programs::{ProgramError, SchedClassifier, SocketFilter, TestRun, TestRunOptions, Xdp};
 use aya::util::KernelVersion;
+use floodwall_model::Prefix;
 
-use crate::abi::{PROGRAM_SOCKET, PROGRAM_XDP};
+use crate::abi::{
+    BANS_DEFAULT, PROGRAM_CLOCK, PROGRAM_EGRESS, PROGRAM_SOCKET, PROGRAM_XDP, PROGRAM_XDP_PLAIN,
+};
 use crate::error::{AttachError, os_error, with_causes};
+use crate::limit::SourceRates;
 use crate::object::{is_permission, refused};
+use crate::probe::{KernelFeatures, capabilities_missing};
 use crate::sys;
 
-/// What to attach to.
+/// What to attach to, and what the filter has to know from the start.
 #[derive(Debug)]
 pub struct AttachRequest<'a> {
     /// The interface that traffic arrives on. None: no XDP.
@@ -28,9 +35,58 @@ pub struct AttachRequest<'a> {
     /// Listening TCP sockets, used where XDP cannot be had. They are borrowed for the call only,
     /// so that closing a listener closes it.
     pub listeners: Vec<BorrowedFd<'a>>,
-    /// Most bans per address family; [`BANS_DEFAULT`](crate::BANS_DEFAULT) unless there is a
-    /// reason.
+    /// Most bans per address family; [`BANS_DEFAULT`] unless there is a reason.
     pub max_bans: u32,
+    /// Whose packets are never dropped: operators, health checks, the network in front of us.
+    pub allow: Vec<Prefix>,
+    /// Ports of this host that the guards know.
+    pub services: Services,
+    /// What one source may send while the source-rate guard stands.
+    pub rates: SourceRates,
+    /// Drop packets that no working stack sends ([`PacketReason::SANITY`]), at rest too.
+    ///
+    /// [`PacketReason::SANITY`]: floodwall_model::packet::PacketReason::SANITY
+    pub sanity: bool,
+    /// Note what this host asks and how much it sends, with a TC program on the interface. Without
+    /// it the UDP guard knows no answers and is not raised.
+    pub egress: bool,
+    /// For how long bans, rules and guards hold without a word from the controller, ms.
+    pub lease_ms: u64,
+    /// Where to note the system setting that the SYN proof changes while it stands, so that it can
+    /// be put back after a kill -9.
+    pub state_file: Option<PathBuf>,
+    /// What the kernel can do. None: it is asked. Given by tests, which cannot change kernels.
+    pub features: Option<KernelFeatures>,
+}
+
+impl Default for AttachRequest<'_> {
+    fn default() -> Self {
+        AttachRequest {
+            interface: None,
+            listeners: Vec::new(),
+            max_bans: BANS_DEFAULT,
+            allow: Vec::new(),
+            services: Services::default(),
+            rates: SourceRates::default(),
+            sanity: true,
+            egress: true,
+            lease_ms: LEASE_MS,
+            state_file: None,
+            features: None,
+        }
+    }
+}
+
+/// For how long the filter obeys a controller that has fallen silent (design/l4.md).
+pub const LEASE_MS: u64 = 60_000;
+
+/// Ports of this host.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Services {
+    /// Ports with a TCP listener: their SYNs are answered with cookies while the SYN proof stands.
+    pub tcp: Vec<u16>,
+    /// Ports whose datagrams are welcome although nobody asked.
+    pub udp: Vec<u16>,
 }
 
 /// Where the filter sits, best first.
@@ -60,8 +116,10 @@ impl Tier {
 pub struct TierReport {
     /// The tier in force.
     pub tier: Tier,
-    /// A sentence per better tier. Empty for native XDP.
+    /// A sentence per better tier or missing part. Empty for native XDP with all its parts.
     pub why_not_better: Vec<String>,
+    /// Whether this host's own packets are seen, which the UDP guard needs.
+    pub egress: bool,
 }
 
 impl fmt::Display for TierReport {
@@ -82,7 +140,11 @@ impl fmt::Display for TierReport {
 #[derive(Debug)]
 pub(crate) enum Attachment {
     Xdp {
-        _link: XdpLink,
+        link: Option<XdpLink>,
+        /// Which of the two XDP programs.
+        program: &'static str,
+        /// Held for its drop.
+        egress: Option<SchedClassifierLink>,
     },
     Sockets,
     /// Loaded for a dry run only.
@@ -98,10 +160,18 @@ pub(crate) fn attach(
     let mut only_permission = true;
     match &request.interface {
         None => why.push("XDP: no interface was given".to_owned()),
-        Some(interface) => match attach_xdp(ebpf, interface)? {
-            XdpOutcome::Attached { link, tier, why_not_better } => {
-                let report = TierReport { tier, why_not_better };
-                return Ok((Attachment::Xdp { _link: link }, report));
+        Some(interface) => match attach_xdp(ebpf, interface, request.features)? {
+            XdpOutcome::Attached { link, tier, program, mut why_not_better } => {
+                let egress = match attach_egress(ebpf, interface, request.egress) {
+                    Ok(egress) => egress,
+                    Err(error) => {
+                        why_not_better.push(format!("egress on {interface}: {error}"));
+                        None
+                    }
+                };
+                let report = TierReport { tier, why_not_better, egress: egress.is_some() };
+                let link = Some(link);
+                return Ok((Attachment::Xdp { link, program, egress }, report));
             }
             XdpOutcome::Impossible { why: xdp, permission } => {
                 only_permission &= permission;
@@ -117,7 +187,8 @@ pub(crate) fn attach(
     } else {
         match attach_listeners(ebpf, &request.listeners) {
             Ok(()) => {
-                let report = TierReport { tier: Tier::SocketFilter, why_not_better: why };
+                let tier = Tier::SocketFilter;
+                let report = TierReport { tier, why_not_better: why, egress: false };
                 return Ok((Attachment::Sockets, report));
             }
             Err(error) => {
@@ -134,13 +205,17 @@ pub(crate) fn attach(
 }
 
 enum XdpOutcome {
-    Attached { link: XdpLink, tier: Tier, why_not_better: Vec<String> },
+    Attached { link: XdpLink, tier: Tier, program: &'static str, why_not_better: Vec<String> },
     Impossible { why: Vec<String>, permission: bool },
 }
 
 /// Tries both XDP tiers. An `Err` is something the operator has to decide, where quietly taking a
 /// weaker tier would be wrong.
-fn attach_xdp(ebpf: &mut Ebpf, interface: &str) -> Result<XdpOutcome, AttachError> {
+fn attach_xdp(
+    ebpf: &mut Ebpf,
+    interface: &str,
+    features: Option<KernelFeatures>,
+) -> Result<XdpOutcome, AttachError> {
     let impossible = |why: String, permission| {
         Ok(XdpOutcome::Impossible { why: vec![format!("XDP on {interface}: {why}")], permission })
     };
@@ -156,49 +231,123 @@ fn attach_xdp(ebpf: &mut Ebpf, interface: &str) -> Result<XdpOutcome, AttachErro
         }
         Err(error) => return Err(refused(&error)),
     }
+    let missing = capabilities_missing();
+    if !missing.is_empty() {
+        let why = format!("Operation not permitted: it needs {}", missing.join(", "));
+        return impossible(why, true);
+    }
     if KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(5, 9, 0)) {
         return impossible("before Linux 5.9 it would outlive this process".to_owned(), false);
     }
-    let program = match load_xdp(ebpf) {
-        Ok(program) => program,
-        Err(error) => {
-            // With the verifier's whole log, which the report has no room for.
-            tracing::debug!(%error, "the XDP program was not loaded");
-            return impossible(with_causes(&error), is_permission(&error));
-        }
-    };
+    let missing = features.unwrap_or_else(KernelFeatures::ask).missing();
+    if !missing.is_empty() {
+        return impossible(format!("this kernel has no {}", missing.join(", no ")), false);
+    }
     let mut why = Vec::new();
     let mut permission = true;
     for (tier, mode) in [(Tier::XdpNative, XdpMode::Driver), (Tier::XdpGeneric, XdpMode::Skb)] {
-        let attached = program.attach(interface, mode).and_then(|id| program.take_link(id));
-        let error = match attached {
-            Ok(link) => return Ok(XdpOutcome::Attached { link, tier, why_not_better: why }),
-            Err(error) => error,
-        };
-        permission &= is_permission(&error);
-        match os_error(&error) {
-            // dev_xdp_attach in net/core/dev.c: EBUSY for a program in the same mode, EEXIST for
-            // one in the other mode or on a device above.
-            Some(libc::EBUSY | libc::EEXIST) => {
-                return Err(AttachError::InterfaceTaken { interface: interface.to_owned() });
+        // A driver that takes no frames of several buffers may take the plain program.
+        for name in [PROGRAM_XDP, PROGRAM_XDP_PLAIN] {
+            let attached = load_xdp(ebpf, name)
+                .and_then(|p| p.attach(interface, mode).and_then(|id| p.take_link(id)));
+            let error = match attached {
+                Ok(link) => {
+                    let (program, why_not_better) = (name, why);
+                    return Ok(XdpOutcome::Attached { link, tier, program, why_not_better });
+                }
+                Err(error) => error,
+            };
+            match os_error(&error) {
+                // dev_xdp_attach in net/core/dev.c: EBUSY for a program in the same mode, EEXIST
+                // for one in the other mode or on a device above.
+                Some(libc::EBUSY | libc::EEXIST) => {
+                    return Err(AttachError::InterfaceTaken { interface: interface.to_owned() });
+                }
+                _ if name == PROGRAM_XDP => {}
+                Some(libc::EOPNOTSUPP) => {
+                    permission = false;
+                    why.push(format!("{} on {interface}: its driver cannot", tier.name()));
+                }
+                _ => {
+                    // With the verifier's whole log, which the report has no room for.
+                    tracing::debug!(%error, "the XDP program was not taken");
+                    permission &= is_permission(&error);
+                    why.push(format!("{} on {interface}: {}", tier.name(), with_causes(&error)));
+                }
             }
-            Some(libc::EOPNOTSUPP) => {
-                why.push(format!("{} on {interface}: its driver cannot", tier.name()));
-            }
-            _ => why.push(format!("{} on {interface}: {}", tier.name(), with_causes(&error))),
         }
     }
     Ok(XdpOutcome::Impossible { why, permission })
 }
 
-/// The XDP program, loaded into the kernel on first use.
-pub(crate) fn load_xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
-    let program: &mut Xdp =
-        ebpf.program_mut(PROGRAM_XDP).ok_or(ProgramError::NotLoaded)?.try_into()?;
+/// Puts the egress program on `interface`, before the link that XDP has. The kernel ends it with
+/// the process (TCX, Linux 6.6); older kernels would keep it, so on those it is left out.
+fn attach_egress(
+    ebpf: &mut Ebpf,
+    interface: &str,
+    wanted: bool,
+) -> Result<Option<SchedClassifierLink>, String> {
+    if !wanted {
+        return Ok(None);
+    }
+    if KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(6, 6, 0)) {
+        return Err("before Linux 6.6 it would outlive this process".to_owned());
+    }
+    let attach = |ebpf: &mut Ebpf| -> Result<SchedClassifierLink, ProgramError> {
+        let program = load_egress(ebpf)?;
+        let id = program.attach(interface, TcAttachType::Egress)?;
+        program.take_link(id)
+    };
+    attach(ebpf).map(Some).map_err(|error| with_causes(&error))
+}
+
+/// Runs the program that tells what the kernel's clocks say.
+pub(crate) fn run_clock(ebpf: &mut Ebpf) -> Result<(), ProgramError> {
+    let program: &mut SocketFilter =
+        ebpf.program_mut(PROGRAM_CLOCK).ok_or(ProgramError::NotLoaded)?.try_into()?;
+    if program.fd().is_err() {
+        program.load()?;
+    }
+    // A frame that a test run takes: an Ethernet header and a byte more.
+    let frame = [0; 16];
+    program.test_run(TestRunOptions { data_in: Some(&frame), ..TestRunOptions::default() })?;
+    Ok(())
+}
+
+/// The egress program, loaded into the kernel on first use.
+pub(crate) fn load_egress(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, ProgramError> {
+    let program: &mut SchedClassifier =
+        ebpf.program_mut(PROGRAM_EGRESS).ok_or(ProgramError::NotLoaded)?.try_into()?;
     if program.fd().is_err() {
         program.load()?;
     }
     Ok(program)
+}
+
+/// The XDP program `name`, loaded into the kernel on first use.
+pub(crate) fn load_xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, ProgramError> {
+    let program: &mut Xdp = ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()?;
+    if program.fd().is_err() {
+        program.load()?;
+    }
+    Ok(program)
+}
+
+/// Puts a freshly loaded copy of the program in place of the one that is attached, without a
+/// moment in which none is (bpf_link_update). The maps are the same, so nothing is forgotten.
+pub(crate) fn replace(ebpf: &mut Ebpf, attachment: &mut Attachment) -> Result<(), AttachError> {
+    let Attachment::Xdp { link, program, .. } = attachment else { return Ok(()) };
+    let held = link.take().ok_or(AttachError::NothingToFilter)?;
+    let loaded: Result<XdpLink, ProgramError> = (|| {
+        let xdp: &mut Xdp = ebpf.program_mut(program).ok_or(ProgramError::NotLoaded)?.try_into()?;
+        // The kernel keeps the old one as long as the link holds it.
+        xdp.unload()?;
+        xdp.load()?;
+        let id = xdp.attach_to_link(held)?;
+        xdp.take_link(id)
+    })();
+    *link = Some(loaded.map_err(|error| refused(&error))?);
+    Ok(())
 }
 
 /// The socket filter, loaded into the kernel on first use.

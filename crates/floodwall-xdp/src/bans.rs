@@ -35,6 +35,11 @@ impl BanTable {
         self.per_family_max
     }
 
+    /// Bans of one family in the kernel, ended ones that were not removed yet included.
+    pub(crate) fn held(&self, v4: bool) -> u32 {
+        if v4 { self.in_v4 } else { self.in_v6 }
+    }
+
     /// Bans in the kernel, ended ones that were not removed yet included.
     pub(crate) fn len(&self) -> usize {
         self.end_ns.len()
@@ -102,14 +107,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::abi::{KeyV4, KeyV6};
 
     fn key(v6: bool, number: u32) -> BanKey {
-        if v6 {
-            BanKey::V6(KeyV6 { network_be: [0x20, number] })
-        } else {
-            BanKey::V4(KeyV4 { address_be: number })
-        }
+        if v6 { BanKey::V6(u64::from(number)) } else { BanKey::V4(number) }
     }
 
     #[test]

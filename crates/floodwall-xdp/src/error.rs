@@ -17,7 +17,8 @@ pub enum AttachError {
     },
     /// The kernel refuses this process.
     #[error(
-        "the kernel does not permit it: CAP_BPF and CAP_NET_ADMIN are needed (root has both); {detail}"
+        "the kernel does not permit it: CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are needed (root has \
+         them); {detail}"
     )]
     NotPermitted {
         /// What is missing, or what the kernel refused.
@@ -95,6 +96,17 @@ pub enum BanError {
     /// source, so this is asked of the prefix and not of the address.
     #[error("{0} holds this host's loopback or link-local addresses and is never banned")]
     NeverBanned(Prefix),
+    /// A network too wide to be banned: shorter than /12, or /32 for IPv6.
+    #[error("{0} is too wide to be banned: at least /12 for IPv4, /32 for IPv6")]
+    TooWide(Prefix),
+    /// The allow list names it, or part of it.
+    #[error("{banned} is not banned: the allow list holds {allowed}")]
+    Allowed {
+        /// What was to be banned.
+        banned: Prefix,
+        /// What the allow list says.
+        allowed: Prefix,
+    },
     /// Neither an IPv4 /32 nor an IPv6 /64.
     #[error("{0} is no exact source; exact are an IPv4 address and an IPv6 /64")]
     NotExact(Prefix),
@@ -107,8 +119,11 @@ impl BanError {
     /// Who has to change something.
     pub const fn fault(&self) -> Fault {
         match self {
-            BanError::Over | BanError::NeverBanned(_) | BanError::NotExact(_) => Fault::Us,
-            BanError::Full { .. } => Fault::Operator,
+            BanError::Over
+            | BanError::NeverBanned(_)
+            | BanError::TooWide(_)
+            | BanError::NotExact(_) => Fault::Us,
+            BanError::Full { .. } | BanError::Allowed { .. } => Fault::Operator,
             BanError::Kernel(_) => Fault::Kernel,
         }
     }

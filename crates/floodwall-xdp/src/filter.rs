@@ -1,44 +1,60 @@
-//! The filter in force: bans go in, counts come out.
+//! The filter in force: bans go in, counts come out. What the engine's plan changes is in
+//! control.rs.
 //!
-//! It must never evict a ban to make room, never hold one longer than
-//! [`BAN_TTL_MS_MAX`], and never outlive the process.
+//! It must never evict a ban to make room, never hold one longer than [`BAN_TTL_MS_MAX`], never ban
+//! whom the allow list names, and never outlive the process.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use aya::Ebpf;
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf};
 use floodwall_model::limits::BAN_TTL_MS_MAX;
 use floodwall_model::{Ban, CheckedBan, Prefix, Source};
 
-use crate::abi::{BanKey, BanValue, KeyV4, KeyV6, MAP_BANS_V4, MAP_BANS_V6, MAP_COUNTS};
-use crate::attach::{self, AttachRequest, Attachment, Tier, TierReport};
+use crate::abi::{self, ALLOW_MAX, BanKey, Counts, EgressNet, NETS_MAX, Net, Volume, holds};
+use crate::attach::{self, AttachRequest, Attachment, TierReport};
+use crate::ban_slots::{BanSlots, SlotsV4, SlotsV6};
 use crate::bans::BanTable;
-use crate::counters::{BanRefusals, FilterCounters};
+use crate::clock::Clock;
+use crate::control::Control;
+use crate::counters::{BanRefusals, FilterCounters, Totals};
 use crate::error::{AttachError, BanError, os_error, with_causes};
-use crate::object::{self, refused};
+use crate::mapped::Mapped;
+use crate::networks::{NetTable, Tries, overlap};
+use crate::object::{self, Settings, refused};
+use crate::policy::PolicyMap;
+use crate::probe::capabilities_missing;
 use crate::sys;
 
 /// Ended bans removed by one call of [`KernelFilter::sweep`]. When more have ended: they pass
 /// already, and the next call removes them.
 pub const SWEEP_STEP_MAX: usize = 4_096;
 
+/// Widest networks that may be banned (design/l4.md).
+const NETWORK_BITS_MIN: (u8, u8) = (12, 32);
+
 /// A ban that has ended and was removed.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct EndedBan {
     /// Whom it hit.
     pub source: Prefix,
-    /// Packets dropped on account of it.
+    /// Packets dropped on account of it, modulo 2^32; not counted for networks.
     pub packets_dropped: u64,
 }
 
 /// The kernel filter, loaded and attached. Dropping it detaches it.
 pub struct KernelFilter {
     // First, so that it is dropped first: no packet meets a filter whose maps are going away.
-    attachment: Attachment,
+    pub(crate) attachment: Attachment,
     report: Option<TierReport>,
-    maps: Maps,
+    pub(crate) maps: Maps,
+    pub(crate) clock: Clock,
+    pub(crate) control: Control,
     table: BanTable,
+    networks: NetTable,
+    allowed: Vec<Prefix>,
     refusals: BanRefusals,
     /// Removed by [`KernelFilter::ban`] to make room, for the next [`KernelFilter::sweep`] to
     /// return. Holds fewer than two steps' worth.
@@ -55,10 +71,18 @@ impl fmt::Debug for KernelFilter {
     }
 }
 
-struct Maps {
-    bans_v4: HashMap<MapData, KeyV4, BanValue>,
-    bans_v6: HashMap<MapData, KeyV6, BanValue>,
-    counts: PerCpuArray<MapData, u64>,
+/// The kernel's tables, those that are memory and those that are asked.
+pub(crate) struct Maps {
+    pub(crate) policy: PolicyMap,
+    bans_v4: BanSlots<SlotsV4>,
+    bans_v6: BanSlots<SlotsV6>,
+    networks: Tries<Net>,
+    allowed: Tries<u32>,
+    counts: PerCpuArray<MapData, Counts>,
+    pub(crate) ports: Mapped,
+    pub(crate) local: HashMap<MapData, [u8; 16], u32>,
+    pub(crate) egress: PerCpuHashMap<MapData, EgressNet, Volume>,
+    pub(crate) samples: RingBuf<MapData>,
 }
 
 impl KernelFilter {
@@ -68,7 +92,7 @@ impl KernelFilter {
     /// # Errors
     /// See [`AttachError`]. Nothing stays attached after an error.
     pub fn attach(request: &AttachRequest<'_>) -> Result<KernelFilter, AttachError> {
-        let mut filter = KernelFilter::load(request.max_bans)?;
+        let mut filter = KernelFilter::load(request)?;
         let (attachment, report) = attach::attach(&mut filter.ebpf, request)?;
         filter.attachment = attachment;
         filter.report = Some(report);
@@ -76,29 +100,58 @@ impl KernelFilter {
     }
 
     /// The filter with its maps, attached to nothing.
-    pub(crate) fn load(max_bans: u32) -> Result<KernelFilter, AttachError> {
-        let mut ebpf = object::load(max_bans)?;
-        let mut take = |name| {
-            let missing = || AttachError::Kernel { detail: format!("map {name} is missing") };
-            ebpf.take_map(name).ok_or_else(missing)
-        };
-        let (bans_v4, bans_v6, counts) =
-            (take(MAP_BANS_V4)?, take(MAP_BANS_V6)?, take(MAP_COUNTS)?);
-        Ok(KernelFilter {
+    pub(crate) fn load(request: &AttachRequest<'_>) -> Result<KernelFilter, AttachError> {
+        let settings = Settings::new(request.max_bans, request.sanity)?;
+        let missing = capabilities_missing();
+        // CAP_NET_ADMIN is wanted for XDP alone.
+        if object::is_built() && missing.iter().any(|name| *name != "CAP_NET_ADMIN") {
+            let detail = format!("this process lacks {}", missing.join(", "));
+            return Err(AttachError::NotPermitted { detail });
+        }
+        let mut ebpf = object::load(&settings)?;
+        let (maps, rules) = Maps::take(&mut ebpf, &settings)?;
+        let clock = Clock::measure(|| {
+            attach::run_clock(&mut ebpf)?;
+            Ok(maps.policy.reading())
+        })
+        .map_err(|error: aya::programs::ProgramError| refused(&error))?;
+        let mut filter = KernelFilter {
             attachment: Attachment::Nothing,
             report: None,
-            maps: Maps::of(bans_v4, bans_v6, counts).map_err(|error| refused(&error))?,
-            table: BanTable::new(max_bans),
+            maps,
+            clock,
+            control: Control::new(rules, request),
+            table: BanTable::new(request.max_bans),
+            networks: NetTable::default(),
+            allowed: Vec::new(),
             refusals: BanRefusals::default(),
             unreported: Vec::new(),
             ebpf,
-        })
+        };
+        filter
+            .settle(request)
+            .map_err(|error| AttachError::Kernel { detail: error.to_string() })?;
+        for prefix in &request.allow {
+            filter
+                .allow(*prefix)
+                .map_err(|error| AttachError::Kernel { detail: error.to_string() })?;
+        }
+        Ok(filter)
     }
 
     /// The tier in force. None only inside a [`DryRun`](crate::DryRun), which is attached to
     /// nothing.
     pub fn tier(&self) -> Option<&TierReport> {
         self.report.as_ref()
+    }
+
+    /// Puts a freshly loaded copy of the program in place of the attached one: no packet in between
+    /// meets no filter, and bans, rules and counts stay. In the other tiers there is nothing to do.
+    ///
+    /// # Errors
+    /// [`AttachError::NotPermitted`] or [`AttachError::Kernel`]; nothing may be attached then.
+    pub fn replace(&mut self) -> Result<(), AttachError> {
+        attach::replace(&mut self.ebpf, &mut self.attachment)
     }
 
     /// Puts the filter on a listening TCP socket opened later. In the XDP tiers there is nothing
@@ -125,75 +178,196 @@ impl KernelFilter {
     }
 
     /// Enforces `ban` until its end; `now_ms` is the wall clock, ms since the epoch. A ban of a
-    /// source that is banned already replaces its end and keeps its count, but for packets dropped
-    /// while this call runs.
+    /// source that is banned already replaces its end and keeps its count. Renews the lease.
     ///
     /// # Errors
     /// See [`BanError`]; every refusal is counted. When full, nothing is evicted.
     pub fn ban(&mut self, ban: &CheckedBan, now_ms: u64) -> Result<(), BanError> {
+        self.renew();
         let result = self.try_ban(ban.ban(), now_ms);
-        match &result {
-            Ok(()) => {}
-            Err(BanError::Over) => self.refusals.over += 1,
-            Err(BanError::Full { .. }) => self.refusals.full += 1,
-            Err(BanError::NeverBanned(_) | BanError::NotExact(_)) => {
-                self.refusals.never_banned += 1;
-            }
-            Err(BanError::Kernel(_)) => self.refusals.kernel += 1,
-        }
+        self.count_refusal(&result);
         result
+    }
+
+    fn count_refusal(&mut self, result: &Result<(), BanError>) {
+        let count = match result {
+            Ok(()) => return,
+            Err(BanError::Over) => &mut self.refusals.over,
+            Err(BanError::Full { .. }) => &mut self.refusals.full,
+            Err(BanError::Allowed { .. }) => &mut self.refusals.allowed,
+            Err(BanError::Kernel(_)) => &mut self.refusals.kernel,
+            Err(BanError::NeverBanned(_) | BanError::TooWide(_) | BanError::NotExact(_)) => {
+                &mut self.refusals.never_banned
+            }
+        };
+        *count += 1;
     }
 
     fn try_ban(&mut self, ban: &Ban, now_ms: u64) -> Result<(), BanError> {
         let remaining_ms = remaining_ms(ban, now_ms).ok_or(BanError::Over)?;
         let key = bannable_key(ban.source)?;
+        self.refuse_allowed(key.prefix())?;
         let now_ns = sys::monotonic_ns();
+        let full = BanError::Full { max: self.table.per_family_max() };
         if !self.table.has_room_for(key) && self.unreported.len() < SWEEP_STEP_MAX {
             // What has ended takes places for nothing.
             let ended = self.remove_ended(now_ns);
             self.unreported.extend(ended);
         }
         if !self.table.has_room_for(key) {
-            return Err(BanError::Full { max: self.table.per_family_max() });
+            return Err(full);
         }
-        let expires_ktime_ns = now_ns.saturating_add(remaining_ms.saturating_mul(1_000_000));
-        let packets = match self.table.contains(key) {
-            true => self.maps.get(key).map_err(kernel)?.map_or(0, |held| held.packets),
-            false => 0,
+        let expires = self.clock.in_ms(remaining_ms) as u32;
+        let written = match key {
+            BanKey::V4(address) => self.maps.bans_v4.insert(address, expires),
+            BanKey::V6(network) => self.maps.bans_v6.insert(network, expires),
         };
-        self.maps.insert(key, BanValue { expires_ktime_ns, packets }).map_err(|error| {
-            // E2BIG: alloc_htab_elem in kernel/bpf/hashtab.c. The account above says so first,
-            // unless somebody else wrote to the map.
-            match os_error(&error) {
-                Some(libc::E2BIG) => BanError::Full { max: self.table.per_family_max() },
-                _ => kernel(error),
-            }
-        })?;
-        self.table.set(key, expires_ktime_ns);
+        // At half load both buckets of a key are as good as never full.
+        written.map_err(|_| full)?;
+        self.table.set(key, now_ns.saturating_add(remaining_ms.saturating_mul(1_000_000)));
+        self.tell_what_is_held();
         Ok(())
     }
 
-    /// Lifts the ban of an IPv4 /32 or an IPv6 /64 ([`Source::counted`]). True when there was one.
+    fn refuse_allowed(&self, banned: Prefix) -> Result<(), BanError> {
+        match self.allowed.iter().find(|allowed| overlap(**allowed, banned)) {
+            Some(allowed) => Err(BanError::Allowed { banned, allowed: *allowed }),
+            None => Ok(()),
+        }
+    }
+
+    /// Bans a network for `length_ms`, at most [`BAN_TTL_MS_MAX`]. Among nested networks the
+    /// narrowest decides: one that has ended hides a wider one until the next sweep.
     ///
     /// # Errors
-    /// [`BanError::NotExact`] for any other prefix, [`BanError::Kernel`].
-    pub fn unban(&mut self, prefix: Prefix) -> Result<bool, BanError> {
-        let key = BanKey::of(prefix).ok_or(BanError::NotExact(prefix))?;
-        if !self.table.contains(key) {
-            return Ok(false);
+    /// See [`BanError`]; every refusal is counted.
+    pub fn ban_network(&mut self, network: Prefix, length_ms: u64) -> Result<(), BanError> {
+        self.renew();
+        let result = self.try_ban_network(network, length_ms);
+        self.count_refusal(&result);
+        result
+    }
+
+    fn try_ban_network(&mut self, network: Prefix, length_ms: u64) -> Result<(), BanError> {
+        if length_ms == 0 {
+            return Err(BanError::Over);
         }
-        self.maps.remove(key).map_err(kernel)?;
-        self.table.remove(key);
+        let v4 = network.address().is_ipv4();
+        if network.bits() < if v4 { NETWORK_BITS_MIN.0 } else { NETWORK_BITS_MIN.1 } {
+            return Err(BanError::TooWide(network));
+        }
+        if NEVER_BANNED.iter().any(|(address, bits)| overlap(Prefix::new(*address, *bits), network))
+        {
+            return Err(BanError::NeverBanned(network));
+        }
+        self.refuse_allowed(network)?;
+        if !self.networks.contains(network) && self.networks.held(v4) >= NETS_MAX {
+            return Err(BanError::Full { max: NETS_MAX });
+        }
+        let length_ms = length_ms.min(BAN_TTL_MS_MAX);
+        let value = Net { expires: self.clock.in_ms(length_ms) as u32, spare: 0 };
+        self.maps.networks.insert(network, value).map_err(|error| match os_error(&error) {
+            // trie_update_elem in kernel/bpf/lpm_trie.c.
+            Some(libc::ENOSPC) => BanError::Full { max: NETS_MAX },
+            _ => kernel(error),
+        })?;
+        self.networks.set(network, sys::monotonic_ns().saturating_add(length_ms * 1_000_000));
+        self.tell_what_is_held();
+        Ok(())
+    }
+
+    /// Never drop packets from `prefix`. Bans that overlap it are lifted.
+    ///
+    /// # Errors
+    /// [`BanError::Full`] beyond [`ALLOW_MAX`] prefixes, [`BanError::Kernel`].
+    pub fn allow(&mut self, prefix: Prefix) -> Result<(), BanError> {
+        if self.allowed.contains(&prefix) {
+            return Ok(());
+        }
+        if self.allowed.len() >= ALLOW_MAX as usize {
+            return Err(BanError::Full { max: ALLOW_MAX });
+        }
+        let banned: Vec<BanKey> =
+            self.table.keys().filter(|key| overlap(key.prefix(), prefix)).collect();
+        for key in banned {
+            self.lift(key);
+        }
+        for network in self.networks.overlapping(prefix) {
+            self.maps.networks.remove(network).map_err(kernel)?;
+            self.networks.remove(network);
+        }
+        self.maps.allowed.insert(prefix, 1).map_err(kernel)?;
+        self.allowed.push(prefix);
+        self.tell_what_is_held();
+        Ok(())
+    }
+
+    /// Takes `prefix` off the allow list. True when it was on it.
+    ///
+    /// # Errors
+    /// [`BanError::Kernel`].
+    pub fn disallow(&mut self, prefix: Prefix) -> Result<bool, BanError> {
+        let Some(at) = self.allowed.iter().position(|held| *held == prefix) else {
+            return Ok(false);
+        };
+        self.maps.allowed.remove(prefix).map_err(kernel)?;
+        self.allowed.swap_remove(at);
+        self.tell_what_is_held();
         Ok(true)
+    }
+
+    /// The kernel looks only into tables that have something in them.
+    fn tell_what_is_held(&self) {
+        let policy = &self.maps.policy;
+        for (v4, bans, nets, allow) in [
+            (true, holds::BANS_V4, holds::NETS_V4, holds::ALLOW_V4),
+            (false, holds::BANS_V6, holds::NETS_V6, holds::ALLOW_V6),
+        ] {
+            policy.set_holds(bans, self.table.held(v4) > 0);
+            policy.set_holds(nets, self.networks.held(v4) > 0);
+            let allowed = self.allowed.iter().any(|p| p.address().is_ipv4() == v4);
+            policy.set_holds(allow, allowed);
+        }
+    }
+
+    fn lift(&mut self, key: BanKey) {
+        match key {
+            BanKey::V4(address) => self.maps.bans_v4.remove(address),
+            BanKey::V6(network) => self.maps.bans_v6.remove(network),
+        };
+        self.table.remove(key);
+    }
+
+    /// Lifts the ban of an IPv4 /32, an IPv6 /64 ([`Source::counted`]) or a network as it was
+    /// banned. True when there was one.
+    ///
+    /// # Errors
+    /// [`BanError::NotExact`] for a network that is not banned, [`BanError::Kernel`].
+    pub fn unban(&mut self, prefix: Prefix) -> Result<bool, BanError> {
+        if self.networks.contains(prefix) {
+            self.maps.networks.remove(prefix).map_err(kernel)?;
+            self.networks.remove(prefix);
+            self.tell_what_is_held();
+            return Ok(true);
+        }
+        let key = BanKey::of(prefix).ok_or(BanError::NotExact(prefix))?;
+        let held = self.table.contains(key);
+        if held {
+            self.lift(key);
+            self.tell_what_is_held();
+        }
+        Ok(held)
     }
 
     /// Removes bans that have ended, at most [`SWEEP_STEP_MAX`], and returns them with what they
     /// dropped, together with those removed to make room since the last call. An ended ban passes
-    /// packets before it is swept; sweeping frees its place. About once a second will do.
+    /// packets before it is swept; sweeping frees its place. About once a second will do. Renews
+    /// the lease.
     ///
     /// The ends stand on the kernel's clock, which is read here: a step of the wall clock neither
     /// shortens nor lengthens a ban.
     pub fn sweep(&mut self) -> Vec<EndedBan> {
+        self.renew();
         let mut ended = std::mem::take(&mut self.unreported);
         ended.extend(self.remove_ended(sys::monotonic_ns()));
         ended
@@ -202,18 +376,28 @@ impl KernelFilter {
     fn remove_ended(&mut self, now_ns: u64) -> Vec<EndedBan> {
         let mut removed = Vec::new();
         for key in self.table.ended(now_ns, SWEEP_STEP_MAX) {
-            let packets_dropped = match self.maps.get(key) {
-                Ok(Some(held)) => held.packets,
-                Ok(None) | Err(_) => 0,
-            };
+            let packets_dropped = self.packets_dropped(key).unwrap_or(0);
+            self.lift(key);
+            removed.push(EndedBan { source: key.prefix(), packets_dropped });
+        }
+        for network in self.networks.ended(now_ns, SWEEP_STEP_MAX) {
             // On failure it stays in the account and the next call tries again; until then it
             // passes packets like any ended ban.
-            if self.maps.remove(key).is_ok() {
-                self.table.remove(key);
-                removed.push(EndedBan { source: key.prefix(), packets_dropped });
+            if self.maps.networks.remove(network).is_ok() {
+                self.networks.remove(network);
+                removed.push(EndedBan { source: network, packets_dropped: 0 });
             }
         }
+        self.tell_what_is_held();
         removed
+    }
+
+    fn packets_dropped(&self, key: BanKey) -> Option<u64> {
+        let packets = match key {
+            BanKey::V4(address) => self.maps.bans_v4.packets(address),
+            BanKey::V6(network) => self.maps.bans_v6.packets(network),
+        };
+        packets.map(u64::from)
     }
 
     /// What the filter has seen since it was loaded.
@@ -221,23 +405,28 @@ impl KernelFilter {
     /// # Errors
     /// [`BanError::Kernel`] when the counters cannot be read.
     pub fn counters(&self) -> Result<FilterCounters, BanError> {
-        let counters = FilterCounters::read(&self.maps.counts).map_err(kernel)?;
         Ok(FilterCounters {
             bans_held: self.table.len() as u64,
+            networks_held: u64::from(self.networks.held(true))
+                + u64::from(self.networks.held(false)),
             bans_refused: self.refusals,
-            ..counters
+            ..self.totals()?.counters()
         })
     }
 
-    /// Packets dropped on account of the ban of `source`. None when it is not banned, or its ban
-    /// was swept ([`KernelFilter::sweep`] returns the count then).
+    pub(crate) fn totals(&self) -> Result<Totals, BanError> {
+        Totals::read(&self.maps.counts).map_err(kernel)
+    }
+
+    /// Packets dropped on account of the ban of `source`, modulo 2^32. None when it is not banned,
+    /// or its ban was swept ([`KernelFilter::sweep`] returns the count then).
     ///
     /// # Errors
-    /// [`BanError::Kernel`].
+    /// [`BanError::NotExact`] never for a source as it is counted.
     pub fn dropped_by(&self, source: Source) -> Result<Option<u64>, BanError> {
         let prefix = source.counted();
         let key = BanKey::of(prefix).ok_or(BanError::NotExact(prefix))?;
-        Ok(self.maps.get(key).map_err(kernel)?.map(|held| held.packets))
+        Ok(self.packets_dropped(key))
     }
 
     /// For [`DryRun`](crate::DryRun).
@@ -248,58 +437,69 @@ impl KernelFilter {
 
 impl Drop for KernelFilter {
     fn drop(&mut self) {
-        let tier = self.report.as_ref().map(|report| report.tier);
-        if tier != Some(Tier::SocketFilter) {
-            // The link takes the XDP program off the interface when it is dropped.
-            return;
-        }
-        // Open sockets keep their filter, and with it the maps. Without bans it passes everything.
-        let keys: Vec<BanKey> = self.table.keys().collect();
-        let left = keys.into_iter().filter(|key| self.maps.remove(*key).is_err()).count();
-        if left > 0 {
-            tracing::warn!(left, "bans could not be lifted; they end by themselves");
-        }
+        // The link takes the XDP program off the interface when it is dropped. Open sockets keep
+        // their filter, and with it the maps: without bans, rules and lease it passes everything.
+        self.maps.policy.set_guards(0, 0);
+        self.maps.policy.set_lease_until(0);
     }
 }
 
 impl Maps {
-    fn of(bans_v4: Map, bans_v6: Map, counts: Map) -> Result<Maps, MapError> {
-        Ok(Maps {
-            bans_v4: bans_v4.try_into()?,
-            bans_v6: bans_v6.try_into()?,
-            counts: counts.try_into()?,
-        })
-    }
-
-    fn get(&self, key: BanKey) -> Result<Option<BanValue>, MapError> {
-        let held = match key {
-            BanKey::V4(key) => self.bans_v4.get(&key, 0),
-            BanKey::V6(key) => self.bans_v6.get(&key, 0),
+    /// Out of the loaded object. The memory of the rule table comes apart.
+    fn take(ebpf: &mut Ebpf, settings: &Settings) -> Result<(Maps, Mapped), AttachError> {
+        let mut taken = Taken { ebpf };
+        let (v4, v6) = (settings.buckets_v4(), settings.buckets_v6());
+        let policy = PolicyMap::new(taken.memory(abi::MAP_POLICY, size_of::<abi::Policy>())?);
+        let rules = taken.memory(abi::MAP_RULES, size_of::<abi::Rules>())?;
+        let slots_v4 = SlotsV4 {
+            entries: taken.memory(abi::MAP_BANS_V4, v4 as usize * 64)?,
+            hits: taken.memory(abi::MAP_HITS_V4, v4 as usize * 32)?,
         };
-        match held {
-            Ok(held) => Ok(Some(held)),
-            Err(MapError::KeyNotFound) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn insert(&mut self, key: BanKey, value: BanValue) -> Result<(), MapError> {
-        match key {
-            BanKey::V4(key) => self.bans_v4.insert(key, value, 0),
-            BanKey::V6(key) => self.bans_v6.insert(key, value, 0),
-        }
-    }
-
-    /// Removes `key`; that it is gone already is no error.
-    fn remove(&mut self, key: BanKey) -> Result<(), MapError> {
-        let removed = match key {
-            BanKey::V4(key) => self.bans_v4.remove(&key),
-            BanKey::V6(key) => self.bans_v6.remove(&key),
+        let slots_v6 = SlotsV6 { entries: taken.memory(abi::MAP_BANS_V6, v6 as usize * 64)? };
+        let maps = Maps {
+            policy,
+            bans_v4: BanSlots::new(slots_v4, settings.secret, v4),
+            bans_v6: BanSlots::new(slots_v6, settings.secret, v6),
+            networks: Tries::new(
+                taken.map::<LpmTrie<_, _, _>>(abi::MAP_NETS_V4)?,
+                taken.map::<LpmTrie<_, _, _>>(abi::MAP_NETS_V6)?,
+            ),
+            allowed: Tries::new(
+                taken.map::<LpmTrie<_, _, _>>(abi::MAP_ALLOW_V4)?,
+                taken.map::<LpmTrie<_, _, _>>(abi::MAP_ALLOW_V6)?,
+            ),
+            counts: taken.map(abi::MAP_COUNTS)?,
+            ports: taken.memory(abi::MAP_PORTS, 65_536 * size_of::<abi::Port>())?,
+            local: taken.map(abi::MAP_LOCAL)?,
+            egress: taken.map(abi::MAP_EGRESS)?,
+            samples: taken.map(abi::MAP_SAMPLES)?,
         };
-        match removed {
-            Err(error) if os_error(&error) != Some(libc::ENOENT) => Err(error),
-            _ => Ok(()),
-        }
+        Ok((maps, rules))
+    }
+}
+
+/// Takes maps out of a loaded object by name.
+struct Taken<'a> {
+    ebpf: &'a mut Ebpf,
+}
+
+impl Taken<'_> {
+    fn any(&mut self, name: &str) -> Result<Map, AttachError> {
+        let missing = || AttachError::Kernel { detail: format!("map {name} is missing") };
+        self.ebpf.take_map(name).ok_or_else(missing)
+    }
+
+    fn map<M: TryFrom<Map, Error = MapError>>(&mut self, name: &str) -> Result<M, AttachError> {
+        self.any(name)?.try_into().map_err(|error: MapError| refused(&error))
+    }
+
+    /// The map itself stays in the object, whose programs refer to it by descriptor when they are
+    /// loaded.
+    fn memory(&mut self, name: &str, bytes: usize) -> Result<Mapped, AttachError> {
+        let Some(Map::Array(data)) = self.ebpf.map(name) else {
+            return Err(AttachError::Kernel { detail: format!("there is no array {name}") });
+        };
+        Mapped::of(data.fd().as_fd(), bytes).map_err(|error| refused(&error))
     }
 }
 
@@ -310,13 +510,23 @@ fn remaining_ms(ban: &Ban, now_ms: u64) -> Option<u64> {
     Some(left_ms.min(ban.until_ms.saturating_sub(ban.from_ms)).min(BAN_TTL_MS_MAX))
 }
 
+/// This host and its neighbours on the link (RFC 1122 § 3.2.1.3, RFC 4291 §§ 2.5.2, 2.5.3, 2.5.6),
+/// as networks.
+const NEVER_BANNED: [(IpAddr, u8); 4] = [
+    (IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 0)), 8),
+    (IpAddr::V4(std::net::Ipv4Addr::new(0, 0, 0, 0)), 8),
+    (IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), 64),
+    (IpAddr::V6(std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10),
+];
+
 /// The key of `source`, unless a ban would cover this host or its neighbours on the link: `::/64`
-/// holds `::1`, and `fe80::/64` the routers and neighbour discovery (RFC 4291 §§ 2.5.3, 2.5.6).
+/// holds `::1`, and `fe80::/64` the routers and neighbour discovery (RFC 4291 §§ 2.5.3, 2.5.6). A
+/// free place in the kernel's table looks like 0.0.0.0, which nobody has.
 fn bannable_key(source: Source) -> Result<BanKey, BanError> {
     let prefix = source.counted();
     let never = match prefix.address() {
-        std::net::IpAddr::V4(v4) => v4 == std::net::Ipv4Addr::LOCALHOST,
-        std::net::IpAddr::V6(v6) => {
+        IpAddr::V4(v4) => v4 == std::net::Ipv4Addr::LOCALHOST || v4.is_unspecified(),
+        IpAddr::V6(v6) => {
             prefix.contains(std::net::Ipv6Addr::LOCALHOST.into()) || v6.is_unicast_link_local()
         }
     };
@@ -326,7 +536,7 @@ fn bannable_key(source: Source) -> Result<BanKey, BanError> {
     BanKey::of(prefix).ok_or(BanError::NotExact(prefix))
 }
 
-fn kernel(error: MapError) -> BanError {
+pub(crate) fn kernel(error: MapError) -> BanError {
     BanError::Kernel(with_causes(&error))
 }
 
@@ -356,7 +566,9 @@ mod tests {
 
     #[test]
     fn a_key_that_covers_this_host_or_its_link_is_refused() {
-        for text in ["127.0.0.1", "::1", "::2", "::ffff:127.0.0.1", "fe80::1", "fe80::1:2:3:4"] {
+        for text in
+            ["127.0.0.1", "0.0.0.0", "::1", "::2", "::ffff:127.0.0.1", "fe80::1", "fe80::1:2:3:4"]
+        {
             let source = Source::new(text.parse().unwrap());
             assert!(matches!(bannable_key(source), Err(BanError::NeverBanned(_))), "{text}");
         }

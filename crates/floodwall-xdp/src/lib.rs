@@ -7,25 +7,42 @@
 //! A build without clang, a process without capabilities and a kernel without BPF are ordinary:
 //! [`KernelFilter::attach`] says so with an [`AttachError`], and the rest of Floodwall works.
 //!
-//! Needs Linux 5.11 or later (`bpf_ktime_get_coarse_ns`; map memory no longer counted against
-//! RLIMIT_MEMLOCK) with CAP_BPF and CAP_NET_ADMIN in the host's own user namespace; the socket
-//! filter does with CAP_BPF.
+//! XDP needs Linux 6.0 or later with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON in the host's own user
+//! namespace; the socket filter does with Linux 5.11, CAP_BPF and CAP_PERFMON.
 
 mod abi;
 mod attach;
+mod ban_slots;
 mod bans;
+mod clock;
+mod control;
 mod counters;
 mod dry_run;
 mod error;
 mod filter;
+pub mod host;
+mod limit;
+mod mapped;
+mod networks;
 mod object;
+mod policy;
 mod probe;
+mod rules;
+mod samples;
+#[cfg(test)]
+#[path = "../tests/support/skip.rs"]
+mod skip;
+mod syncookies;
 mod sys;
 
-pub use abi::{BANS_DEFAULT, BANS_MAX, FilterReason, Verdict};
-pub use attach::{AttachRequest, Tier, TierReport};
+pub use abi::{ALLOW_MAX, BANS_DEFAULT, BANS_MAX, NETS_MAX, Verdict};
+pub use attach::{AttachRequest, LEASE_MS, Services, Tier, TierReport};
+pub use control::{EgressVolume, PlanApplied};
 pub use counters::{BanRefusals, FilterCounters};
 pub use dry_run::{DryRun, DryRunOutcome};
 pub use error::{AttachError, BanError};
 pub use filter::{EndedBan, KernelFilter, SWEEP_STEP_MAX};
-pub use probe::{HostReport, probe};
+pub use limit::{SourceRate, SourceRates};
+pub use probe::{HostReport, KernelFeatures, probe};
+pub use rules::PlanChange;
+pub use samples::SAMPLES_STEP_MAX;

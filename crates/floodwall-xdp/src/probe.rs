@@ -1,13 +1,15 @@
 //! What this host can do, asked without attaching anything.
 
 use aya::programs::ProgramType;
+use aya::sys::BpfHelper;
 use aya::util::KernelVersion;
 
 use crate::object;
 
-/// CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_BPF in linux/capability.h.
+/// CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_PERFMON and CAP_BPF in linux/capability.h.
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
 /// What this host can do.
@@ -31,12 +33,54 @@ pub struct HostReport {
     pub jit: Option<bool>,
 }
 
+/// What the XDP program needs of the kernel beside XDP itself.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct KernelFeatures {
+    /// `bpf_jiffies64`, Linux 5.6: the clock of everything that ends.
+    pub jiffies: bool,
+    /// `bpf_skc_lookup_tcp`, Linux 5.2: what the TCP guard asks.
+    pub socket_lookup: bool,
+    /// `bpf_tcp_raw_gen_syncookie_ipv4` and its kin, Linux 6.0: the SYN proof.
+    pub syn_cookies: bool,
+    /// `bpf_xdp_get_buff_len`, Linux 5.18: frames of several buffers.
+    pub several_buffers: bool,
+}
+
+impl KernelFeatures {
+    /// Asks the kernel, with a program of a few instructions for each. What cannot be asked is
+    /// taken to be there; loading will tell.
+    pub fn ask() -> KernelFeatures {
+        let has = |helper| aya::sys::is_helper_supported(ProgramType::Xdp, helper).unwrap_or(true);
+        KernelFeatures {
+            jiffies: has(BpfHelper::BPF_FUNC_jiffies64),
+            socket_lookup: has(BpfHelper::BPF_FUNC_skc_lookup_tcp),
+            syn_cookies: has(BpfHelper::BPF_FUNC_tcp_raw_gen_syncookie_ipv4)
+                && has(BpfHelper::BPF_FUNC_tcp_raw_check_syncookie_ipv6)
+                && has(BpfHelper::BPF_FUNC_tcp_gen_syncookie),
+            several_buffers: has(BpfHelper::BPF_FUNC_xdp_get_buff_len),
+        }
+    }
+
+    /// What is missing, in words for the operator.
+    pub(crate) fn missing(self) -> Vec<&'static str> {
+        [
+            (self.jiffies, "bpf_jiffies64 (Linux 5.6)"),
+            (self.socket_lookup, "bpf_skc_lookup_tcp (Linux 5.2)"),
+            (self.syn_cookies, "bpf_tcp_raw_gen_syncookie_ipv4 (Linux 6.0)"),
+            (self.several_buffers, "bpf_xdp_get_buff_len (Linux 5.18)"),
+        ]
+        .into_iter()
+        .filter_map(|(there, words)| (!there).then_some(words))
+        .collect()
+    }
+}
+
 /// Looks at this host.
 pub fn probe() -> HostReport {
     let version = KernelVersion::current().ok();
     HostReport {
         filter_built: object::is_built(),
-        capabilities_missing: effective_capabilities().map(missing).unwrap_or_default(),
+        capabilities_missing: capabilities_missing(),
         kernel: version.map(|v| unpack(v.code())),
         xdp_links: version.is_some_and(|v| v >= KernelVersion::new(5, 9, 0)),
         xdp: aya::sys::is_program_supported(ProgramType::Xdp).ok(),
@@ -45,6 +89,13 @@ pub fn probe() -> HostReport {
             .ok()
             .map(|text| text.trim() != "0"),
     }
+}
+
+/// What the calling thread lacks of the capabilities that XDP needs: CAP_BPF to load, CAP_NET_ADMIN
+/// to attach, CAP_PERFMON because the parser moves through the packet by numbers it finds there
+/// (sanitize_ptr_alu in kernel/bpf/verifier.c). Empty where it cannot be asked.
+pub(crate) fn capabilities_missing() -> Vec<&'static str> {
+    effective_capabilities().map(missing).unwrap_or_default()
 }
 
 /// The effective capabilities of the calling thread (proc_pid_status(5)).
@@ -57,7 +108,7 @@ fn parse_capabilities(status: &str) -> Option<u64> {
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
-/// What is missing; CAP_SYS_ADMIN stands in for CAP_BPF (capabilities(7)).
+/// What is missing; CAP_SYS_ADMIN stands in for CAP_BPF and CAP_PERFMON (capabilities(7)).
 fn missing(effective: u64) -> Vec<&'static str> {
     let has = |capability: u32| effective >> capability & 1 == 1;
     let mut missing = Vec::new();
@@ -66,6 +117,9 @@ fn missing(effective: u64) -> Vec<&'static str> {
     }
     if !has(CAP_NET_ADMIN) {
         missing.push("CAP_NET_ADMIN");
+    }
+    if !has(CAP_PERFMON) && !has(CAP_SYS_ADMIN) {
+        missing.push("CAP_PERFMON");
     }
     missing
 }
@@ -82,10 +136,11 @@ mod tests {
     #[test]
     fn missing_capabilities_are_named() {
         for (effective, expected) in [
-            (0, vec!["CAP_BPF", "CAP_NET_ADMIN"]),
-            (1 << CAP_NET_ADMIN, vec!["CAP_BPF"]),
-            (1 << CAP_BPF, vec!["CAP_NET_ADMIN"]),
-            (1 << CAP_BPF | 1 << CAP_NET_ADMIN, vec![]),
+            (0, vec!["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"]),
+            (1 << CAP_NET_ADMIN, vec!["CAP_BPF", "CAP_PERFMON"]),
+            (1 << CAP_BPF, vec!["CAP_NET_ADMIN", "CAP_PERFMON"]),
+            (1 << CAP_BPF | 1 << CAP_NET_ADMIN, vec!["CAP_PERFMON"]),
+            (1 << CAP_BPF | 1 << CAP_NET_ADMIN | 1 << CAP_PERFMON, vec![]),
             (1 << CAP_SYS_ADMIN | 1 << CAP_NET_ADMIN, vec![]),
         ] {
             assert_eq!(missing(effective), expected, "{effective:x}");

@@ -1,9 +1,10 @@
 //! The system calls that neither std nor aya offer: the kernel's clock and an interface's kind.
 //!
-//! One of the two files of this crate that may use `unsafe`.
+//! One of the few files of this crate that may use `unsafe`.
 #![allow(unsafe_code)]
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// Now in ns on CLOCK_MONOTONIC, the clock of `bpf_ktime_get_ns` and, up to a timer tick behind it,
@@ -26,6 +27,23 @@ pub(crate) fn monotonic_ns() -> u64 {
 /// # Errors
 /// ENODEV when there is no such interface, or it has a name no interface can have.
 pub(crate) fn link_layer(interface: &str) -> io::Result<u16> {
+    let answer = ask_interface(interface, libc::SIOCGIFHWADDR)?;
+    // SAFETY: a successful SIOCGIFHWADDR has written ifr_hwaddr, and any bytes are a sockaddr.
+    Ok(unsafe { answer.ifr_ifru.ifru_hwaddr.sa_family })
+}
+
+/// The longest packet that `interface` sends, bytes, asked likewise.
+///
+/// # Errors
+/// As [`link_layer`].
+pub(crate) fn mtu(interface: &str) -> io::Result<u32> {
+    let answer = ask_interface(interface, libc::SIOCGIFMTU)?;
+    // SAFETY: a successful SIOCGIFMTU has written ifr_mtu, and any bytes are an int.
+    Ok(u32::try_from(unsafe { answer.ifr_ifru.ifru_mtu }).unwrap_or(0))
+}
+
+/// One question of netdevice(7) about an interface.
+fn ask_interface(interface: &str, question: libc::Ioctl) -> io::Result<libc::ifreq> {
     let no_such = || io::Error::from_raw_os_error(libc::ENODEV);
     // SAFETY: ifreq is plain bytes for which all zeros is a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
@@ -44,14 +62,59 @@ pub(crate) fn link_layer(interface: &str) -> io::Result<u16> {
     }
     // SAFETY: `socket` was just opened and is owned by nobody else.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-    // SAFETY: SIOCGIFHWADDR reads the name and writes the address into the ifreq it is given
-    // (netdevice(7)), which lives through the call.
-    let status = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &mut request) };
+    // SAFETY: both questions asked here read the name and write into the ifreq they are given,
+    // which lives through the call.
+    let status = unsafe { libc::ioctl(socket.as_raw_fd(), question, &mut request) };
     if status < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: a successful SIOCGIFHWADDR has written ifr_hwaddr, and any bytes are a sockaddr.
-    Ok(unsafe { request.ifr_ifru.ifru_hwaddr.sa_family })
+    Ok(request)
+}
+
+/// Every address of every interface in the calling thread's network namespace (getifaddrs(3)).
+pub(crate) fn local_addresses() -> io::Result<Vec<IpAddr>> {
+    let mut first: *mut libc::ifaddrs = std::ptr::null_mut();
+    // SAFETY: it writes a pointer to a list into `first`, freed below.
+    if unsafe { libc::getifaddrs(&mut first) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut addresses = Vec::new();
+    let mut next = first;
+    // SAFETY: `next` is null or an entry of the list, which lives until it is freed below.
+    while let Some(entry) = unsafe { next.as_ref() } {
+        // SAFETY: ifa_addr is null or a socket address that lives as long as the list.
+        if let Some(address) = unsafe { entry.ifa_addr.as_ref() } {
+            match i32::from(address.sa_family) {
+                libc::AF_INET => {
+                    // SAFETY: an address of this family is a sockaddr_in.
+                    let v4 = unsafe { &*entry.ifa_addr.cast::<libc::sockaddr_in>() };
+                    addresses.push(Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes()).into());
+                }
+                libc::AF_INET6 => {
+                    // SAFETY: an address of this family is a sockaddr_in6.
+                    let v6 = unsafe { &*entry.ifa_addr.cast::<libc::sockaddr_in6>() };
+                    addresses.push(Ipv6Addr::from(v6.sin6_addr.s6_addr).into());
+                }
+                _ => {}
+            }
+        }
+        next = entry.ifa_next;
+    }
+    // SAFETY: the list that getifaddrs gave, freed once; nothing of it is kept.
+    unsafe { libc::freeifaddrs(first) };
+    Ok(addresses)
+}
+
+/// Returns when every CPU has left what it was doing in the kernel, BPF programs among it
+/// (membarrier(2), MEMBARRIER_CMD_GLOBAL waits for synchronize_rcu). Some milliseconds.
+pub(crate) fn wait_for_packets_in_flight() {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: membarrier takes no pointers.
+    let status = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if status != 0 {
+        // A kernel without it: a packet takes less than a microsecond.
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
 }
 
 #[cfg(test)]
@@ -62,6 +125,11 @@ mod tests {
     fn the_clock_does_not_go_back() {
         let first = monotonic_ns();
         assert!(first > 0 && monotonic_ns() >= first);
+    }
+
+    #[test]
+    fn this_host_has_a_loopback_address() {
+        assert!(local_addresses().unwrap().iter().any(IpAddr::is_loopback));
     }
 
     #[test]

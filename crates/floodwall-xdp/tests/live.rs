@@ -3,17 +3,22 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use floodwall_model::{Reason, Source};
-use floodwall_xdp::{AttachError, AttachRequest, BANS_DEFAULT, KernelFilter, Tier};
+use floodwall_model::packet::{Guards, PacketReason};
+use floodwall_model::{Mode, Reason, Source};
+use floodwall_xdp::{
+    AttachError, AttachRequest, BANS_DEFAULT, KernelFeatures, KernelFilter, Services, Tier,
+};
 use support::namespace::{
     cannot_connect, connect, enter_new_namespace, in_namespace, ip, listen, thread_id,
 };
+use support::plan::plan;
 use support::{ban, require_bpf, wall_ms};
 
 /// Longer than any of these tests runs.
@@ -27,6 +32,7 @@ fn attach(
         interface: interface.map(str::to_owned),
         listeners: listeners.iter().map(|listener| listener.as_fd()).collect(),
         max_bans: BANS_DEFAULT,
+        ..AttachRequest::default()
     })
 }
 
@@ -273,6 +279,7 @@ fn mistakes_of_the_operator_are_named() {
                 interface: Some("lo".to_owned()),
                 listeners: vec![],
                 max_bans: asked,
+                ..AttachRequest::default()
             };
             let error = KernelFilter::attach(&request).unwrap_err();
             assert!(matches!(error, AttachError::TooManyBans { .. }), "{error}");
@@ -334,5 +341,103 @@ fn nothing_stays_attached_after_kill_9() {
         child.wait().unwrap();
         connect("127.7.7.7", server);
         attach(Some("lo"), &[]).expect("the place is free again");
+    });
+}
+
+/// What a kernel cannot do is injected: the tests cannot change kernels.
+#[test]
+fn a_kernel_without_a_helper_falls_a_tier_and_says_which() {
+    if !require_bpf() {
+        return;
+    }
+    in_namespace(|| {
+        let (listener, server) = listen("127.0.0.1");
+        let features = KernelFeatures { syn_cookies: false, ..KernelFeatures::ask() };
+        let filter = KernelFilter::attach(&AttachRequest {
+            interface: Some("lo".to_owned()),
+            listeners: vec![listener.as_fd()],
+            features: Some(features),
+            ..AttachRequest::default()
+        })
+        .unwrap();
+        let report = filter.tier().unwrap();
+        assert_eq!(report.tier, Tier::SocketFilter);
+        assert!(report.why_not_better[0].contains("no bpf_tcp_raw_gen_syncookie_ipv4"), "{report}");
+        a_bans_life(filter, server, "127.7.7.7", None, "127.8.8.8");
+    });
+}
+
+/// The program is replaced again and again while a client of a banned address sends without pause:
+/// a single packet that met no program would arrive.
+#[test]
+fn the_program_is_replaced_without_a_packet_in_between() {
+    if !require_bpf() {
+        return;
+    }
+    in_namespace(|| {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = server.local_addr().unwrap();
+        let mut filter = attach(Some("lo"), &[]).unwrap();
+        ban_for(&mut filter, "127.7.7.7", LONG_MS);
+        let stop = Arc::new(AtomicBool::new(false));
+        let sender = {
+            let stop = stop.clone();
+            // A thread stays in the network namespace of the one that made it.
+            std::thread::spawn(move || {
+                let socket = UdpSocket::bind("127.7.7.7:0").unwrap();
+                let mut sent = 0u64;
+                while !stop.load(Ordering::Relaxed) && sent < 2_000_000 {
+                    socket.send_to(b"x", to).unwrap();
+                    sent += 1;
+                }
+                sent
+            })
+        };
+        for _ in 0..5 {
+            filter.replace().unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        stop.store(true, Ordering::Relaxed);
+        let sent = sender.join().unwrap();
+        server.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        assert!(server.recv(&mut [0; 8]).is_err(), "a datagram went through");
+        let source = Source::new("127.7.7.7".parse().unwrap());
+        assert_eq!(filter.dropped_by(source).unwrap(), Some(sent), "every one was counted");
+        assert!(sent > 100);
+    });
+}
+
+/// A connection while the SYN proof stands: the handshake is the filter's, the connection the
+/// kernel's.
+#[test]
+fn a_client_connects_through_the_syn_proof() {
+    if !require_bpf() {
+        return;
+    }
+    in_namespace(|| {
+        addresses_on("lo");
+        for (client, address) in [("127.8.8.8", "127.0.0.1"), ("fd00:1::1", "fd00:9::1")] {
+            let (listener, server) = listen(address);
+            let request = AttachRequest {
+                interface: Some("lo".to_owned()),
+                services: Services { tcp: vec![server.port()], udp: vec![] },
+                ..AttachRequest::default()
+            };
+            let mut filter = KernelFilter::attach(&request).unwrap();
+            let guards = Guards { syn_proof: true, tcp_state: true, ..Guards::default() };
+            let now_ms = wall_ms();
+            let plan = plan(vec![], guards, Mode::Protect, now_ms);
+            assert_eq!(filter.apply(&plan, now_ms).unwrap().guards, guards);
+            let mut connected = connect(client, server);
+            let (mut accepted, _) = listener.accept().unwrap();
+            connected.write_all(b"hello").unwrap();
+            let mut heard = [0; 5];
+            accepted.read_exact(&mut heard).unwrap();
+            assert_eq!(&heard, b"hello");
+            let counters = filter.counters().unwrap();
+            assert!(counters.of(PacketReason::CookieSent) >= 1, "{counters:?}");
+            assert!(counters.of(PacketReason::CookieValid) >= 1, "{counters:?}");
+            assert_eq!(counters.of(PacketReason::OutOfState), 0, "{counters:?}");
+        }
     });
 }

@@ -3,11 +3,12 @@
 
 mod support;
 
+use floodwall_model::packet::PacketReason;
 use floodwall_model::{Reason, Source};
-use floodwall_xdp::{DryRun, FilterReason, Verdict};
+use floodwall_xdp::{DryRun, Verdict};
 use proptest::prelude::*;
+use support::damaged::{BANNED_V4, BANNED_V6, damaged_frame, reason_of};
 use support::frames::{ARP, IPV4, IPV6, PROVIDER_VLAN, VLAN, arp, frame, ipv4, ipv6};
-use support::plain_reader::{BANNED_V4, BANNED_V6, damaged_frame, reason_of};
 use support::{ban, require_bpf};
 
 /// Longer than any of these tests runs.
@@ -26,17 +27,17 @@ fn filter_with_bans() -> DryRun {
     run
 }
 
-fn counts(run: &DryRun) -> [u64; FilterReason::ALL.len()] {
+fn counts(run: &DryRun) -> [u64; PacketReason::ALL.len()] {
     run.filter().counters().unwrap().by_reason
 }
 
 /// Runs one frame and asserts its verdict and that exactly its reason was counted, once.
-fn check(run: &mut DryRun, description: &str, frame: &[u8], expected: FilterReason) {
-    let verdict = if expected.refusal().is_some() { Verdict::Drop } else { Verdict::Pass };
+fn check(run: &mut DryRun, description: &str, frame: &[u8], expected: PacketReason) {
+    let verdict = Verdict::of(expected);
     let mut expected_counts = counts(run);
     expected_counts[expected as usize] += 1;
     assert_eq!(run.xdp(frame, 1).unwrap().verdict, verdict, "{description}");
-    assert_eq!(counts(run), expected_counts, "{description}: counts of {:?}", FilterReason::ALL);
+    assert_eq!(counts(run), expected_counts, "{description}: counts of {:?}", PacketReason::ALL);
 }
 
 #[test]
@@ -45,8 +46,8 @@ fn each_packet_gets_its_verdict_and_its_reason() {
         return;
     }
     let mut run = filter_with_bans();
-    use FilterReason::{Banned, Malformed, NoBan, NotIp};
-    let sentences: &[(&str, Vec<u8>, FilterReason)] = &[
+    use PacketReason::{Malformed, NoObjection as NoBan, NotIp, SourceBanned as Banned};
+    let sentences: &[(&str, Vec<u8>, PacketReason)] = &[
         ("IPv4 from a banned source", frame(&[], IPV4, &ipv4(BANNED_V4, 0)), Banned),
         ("IPv4 from its neighbour", frame(&[], IPV4, &ipv4("203.0.113.10", 0)), NoBan),
         ("IPv4 with all options it can have", frame(&[], IPV4, &ipv4(BANNED_V4, 10)), Banned),
@@ -97,7 +98,7 @@ fn each_packet_gets_its_verdict_and_its_reason() {
 /// The kernel's test run wants an Ethernet header at least, so frames shorter than that are tried
 /// on the host only (tests/parser_on_host.rs).
 #[test]
-fn a_frame_cut_before_the_end_of_its_ip_header_passes() {
+fn a_frame_cut_before_the_end_of_its_headers_passes() {
     if !require_bpf() {
         return;
     }
@@ -110,11 +111,12 @@ fn a_frame_cut_before_the_end_of_its_ip_header_passes() {
         ("IPv6 behind two tags", &[PROVIDER_VLAN, VLAN], IPV6, ipv6(BANNED_V6), 40),
     ] {
         let whole = frame(tags, ether_type, &packet);
-        let readable = 14 + tags.len() * 4 + header;
+        // The TCP header too: a packet whose headers are not all there has no source to ban.
+        let readable = 14 + tags.len() * 4 + header + 20;
         for length in 14..=whole.len() {
             let expected = match length < readable {
-                true => FilterReason::Truncated,
-                false => FilterReason::Banned,
+                true => PacketReason::Truncated,
+                false => PacketReason::SourceBanned,
             };
             check(&mut run, &format!("{description}, {length} bytes"), &whole[..length], expected);
         }
@@ -130,18 +132,18 @@ fn a_ban_that_has_ended_passes_before_it_is_swept() {
     let bytes = frame(&[], IPV4, &ipv4(BANNED_V4, 0));
     let long = ban(BANNED_V4, LONG_MS);
     run.filter_mut().ban(&long, long.ban().from_ms).unwrap();
-    check(&mut run, "while it lasts", &bytes, FilterReason::Banned);
+    check(&mut run, "while it lasts", &bytes, PacketReason::SourceBanned);
     // The last word counts: now it ends in a moment. The clock is the kernel's, so this waits.
     let short = ban(BANNED_V4, 1);
     run.filter_mut().ban(&short, short.ban().from_ms).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1) + TICK_MAX);
-    check(&mut run, "when it has ended", &bytes, FilterReason::BanExpired);
+    check(&mut run, "when it has ended", &bytes, PacketReason::BanExpired);
 
     let ended = run.filter_mut().sweep();
     assert_eq!(ended.len(), 1);
     assert_eq!(ended[0].source.to_string(), "203.0.113.9/32");
     assert_eq!(ended[0].packets_dropped, 1);
-    check(&mut run, "when it is swept", &bytes, FilterReason::NoBan);
+    check(&mut run, "when it is swept", &bytes, PacketReason::NoObjection);
     assert_eq!(run.filter_mut().sweep(), []);
     assert_eq!(run.filter().counters().unwrap().bans_held, 0);
 }
@@ -166,7 +168,7 @@ fn a_ban_can_be_renewed_counted_and_lifted() {
         assert!(run.filter_mut().unban(counted.counted()).unwrap());
         assert!(!run.filter_mut().unban(counted.counted()).unwrap(), "it was lifted");
         assert_eq!(run.filter().dropped_by(counted).unwrap(), None);
-        check(&mut run, "lifted", &bytes, FilterReason::NoBan);
+        check(&mut run, "lifted", &bytes, PacketReason::NoObjection);
         assert!(run.filter_mut().unban("203.0.113.0/24".parse().unwrap()).is_err());
     }
 }
@@ -188,7 +190,7 @@ fn a_full_map_refuses_counts_and_evicts_nothing() {
     assert_eq!(run.filter().counters().unwrap().bans_refused.full, 1);
     for n in 1..=3 {
         let bytes = frame(&[], IPV4, &ipv4(&address(n), 0));
-        check(&mut run, "an earlier ban holds", &bytes, FilterReason::Banned);
+        check(&mut run, "an earlier ban holds", &bytes, PacketReason::SourceBanned);
     }
     let renewed = ban(&address(2), LONG_MS);
     run.filter_mut().ban(&renewed, renewed.ban().from_ms).unwrap();
@@ -239,8 +241,18 @@ fn every_ban_the_engine_may_hold_fits() {
     }
     let counters = run.filter().counters().unwrap();
     assert_eq!(counters.bans_held, floodwall_model::limits::BANS_MAX as u64);
-    check(&mut run, "the last", &frame(&[], IPV4, &ipv4("10.1.134.159", 0)), FilterReason::Banned);
-    check(&mut run, "the next", &frame(&[], IPV4, &ipv4("10.1.134.160", 0)), FilterReason::NoBan);
+    check(
+        &mut run,
+        "the last",
+        &frame(&[], IPV4, &ipv4("10.1.134.159", 0)),
+        PacketReason::SourceBanned,
+    );
+    check(
+        &mut run,
+        "the next",
+        &frame(&[], IPV4, &ipv4("10.1.134.160", 0)),
+        PacketReason::NoObjection,
+    );
 }
 
 #[test]
@@ -264,7 +276,7 @@ fn the_socket_filter_gives_the_same_verdicts() {
 }
 
 #[test]
-fn damaged_frames_are_read_as_the_plain_reader_reads_them() {
+fn damaged_frames_are_read_as_on_this_host() {
     if !require_bpf() {
         return;
     }

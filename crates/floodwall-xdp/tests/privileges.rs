@@ -1,5 +1,5 @@
-//! Without capabilities the filter is refused politely, and with the two it asks for it needs no
-//! third. Each case is this test program run again by setpriv(1) with fewer capabilities.
+//! Without capabilities the filter is refused politely, and with the three it asks for it needs
+//! no fourth. Each case is this test program run again by setpriv(1) with fewer capabilities.
 
 mod support;
 
@@ -25,6 +25,7 @@ fn attach() -> Result<KernelFilter, AttachError> {
         interface: Some("lo".to_owned()),
         listeners: vec![listener.as_fd()],
         max_bans: BANS_DEFAULT,
+        ..AttachRequest::default()
     })
 }
 
@@ -54,33 +55,51 @@ fn without_capabilities_it_says_which_are_needed() {
         let text = error.to_string();
         assert!(text.contains("CAP_BPF") && text.contains("CAP_NET_ADMIN"), "{text}");
         let missing = floodwall_xdp::probe().capabilities_missing;
-        assert_eq!(missing, ["CAP_BPF", "CAP_NET_ADMIN"]);
+        assert_eq!(missing, ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"]);
+        assert!(text.contains("lacks CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON"), "{text}");
     } else if require_bpf() {
         run_with("-all", "without_capabilities_it_says_which_are_needed");
     }
 }
 
 #[test]
-fn cap_bpf_and_cap_net_admin_are_enough() {
+fn cap_bpf_cap_net_admin_and_cap_perfmon_are_enough() {
     if in_child() {
         let filter = attach().unwrap();
         let report = filter.tier().unwrap();
         assert_eq!(report.tier, Tier::XdpGeneric, "{report}");
         assert!(floodwall_xdp::probe().capabilities_missing.is_empty());
     } else if require_bpf() {
-        run_with("-all,+bpf,+net_admin", "cap_bpf_and_cap_net_admin_are_enough");
+        run_with(
+            "-all,+bpf,+net_admin,+perfmon",
+            "cap_bpf_cap_net_admin_and_cap_perfmon_are_enough",
+        );
     }
 }
 
 #[test]
-fn with_cap_bpf_alone_it_takes_the_socket_filter_and_says_why() {
+fn without_cap_net_admin_it_takes_the_socket_filter_and_says_why() {
     if in_child() {
         let filter = attach().unwrap();
         let report = filter.tier().unwrap();
         assert_eq!(report.tier, Tier::SocketFilter);
-        assert!(report.why_not_better[0].contains("Operation not permitted"), "{report}");
+        assert!(report.why_not_better[0].contains("it needs CAP_NET_ADMIN"), "{report}");
     } else if require_bpf() {
-        run_with("-all,+bpf", "with_cap_bpf_alone_it_takes_the_socket_filter_and_says_why");
+        run_with(
+            "-all,+bpf,+perfmon",
+            "without_cap_net_admin_it_takes_the_socket_filter_and_says_why",
+        );
+    }
+}
+
+#[test]
+fn without_cap_perfmon_it_says_so() {
+    if in_child() {
+        let error = attach().unwrap_err();
+        assert!(matches!(error, AttachError::NotPermitted { .. }), "{error}");
+        assert!(error.to_string().contains("lacks CAP_PERFMON"), "{error}");
+    } else if require_bpf() {
+        run_with("-all,+bpf,+net_admin", "without_cap_perfmon_it_says_so");
     }
 }
 
@@ -97,5 +116,6 @@ fn attach_nothing() -> Result<KernelFilter, AttachError> {
         interface: None,
         listeners: vec![],
         max_bans: BANS_DEFAULT,
+        ..AttachRequest::default()
     })
 }

@@ -20,6 +20,8 @@ const PACKETS_MIN: usize = 20;
 /// Different conversations that matched packets must claim to belong to: fewer are perhaps a
 /// conversation whose other half we do not see.
 const FLOWS_MIN: usize = 20;
+/// The same for SYN-ACKs.
+const SYN_ACK_FLOWS_MIN: usize = 4;
 /// A value is constant when so large a share has it…
 const CONSTANT_SHARE: f64 = 0.95;
 /// … and it stands out when at most this share of the past's had one value.
@@ -239,7 +241,9 @@ fn kind(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Option<Evidence> 
 /// E3: what its senders do.
 fn conduct(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Option<Evidence> {
     let flows = distinct(matched.iter().map(|r| flow_key(&r.facts)));
-    if flows < FLOWS_MIN {
+    // A SYN-ACK alone, never followed by anything of its conversation, is already out of order.
+    let syn_acks = matched.iter().all(|r| r.facts.class == PacketClass::SynAck);
+    if flows < if syn_acks { SYN_ACK_FLOWS_MIN } else { FLOWS_MIN } {
         return company(matched, scene);
     }
     let syns = matched.iter().filter(|r| is_syn(&r.facts)).count();

@@ -17,6 +17,9 @@ const RAISE_SYN_PPS_MIN: f64 = 60.0;
 const RAISE_PPS_MIN: f64 = 150.0;
 /// … and as a multiple of what is expected.
 const RAISE_FACTOR: f64 = 5.0;
+/// A guard is not raised against less than this part of all suspects: resets and messages that a
+/// flood causes elsewhere.
+const PART_MIN: f64 = 0.1;
 /// A guard falls when it was not needed for so long, ms.
 const LOWER_MS: u64 = 30_000;
 
@@ -76,6 +79,7 @@ impl GuardPost {
         channels: &Channels,
         unexplained: &impl Unexplained,
         handshakes_per_s: f64,
+        suspects_pps: f64,
         now_ms: u64,
     ) -> Guards {
         const OUT_OF_STATE: [PacketClass; 6] = [
@@ -91,11 +95,15 @@ impl GuardPost {
         let expected = |classes: &[PacketClass]| -> f64 {
             classes.iter().map(|class| channels.expected_pps(*class)).sum()
         };
+        // Most rates are low, and then nothing else is worth looking at.
         let of_many = |classes: &[PacketClass]| {
-            if unexplained.flows(classes) >= FLOWS_MIN { unexplained.pps(classes) } else { 0.0 }
+            let pps = unexplained.pps(classes);
+            let worth = pps >= RAISE_SYN_PPS_MIN / 2.0 && pps >= PART_MIN * suspects_pps;
+            if worth && unexplained.flows(classes) >= FLOWS_MIN { pps } else { 0.0 }
         };
         let known = |classes: &[PacketClass]| {
-            if unexplained.sees_both_ways(classes) { of_many(classes) } else { 0.0 }
+            let pps = of_many(classes);
+            if pps > 0.0 && unexplained.sees_both_ways(classes) { pps } else { 0.0 }
         };
         let syn_pps = (of_many(&SYN) - handshakes_per_s).max(0.0);
         self.syn.update(RAISE_SYN_PPS_MIN, syn_pps, expected(&SYN), now_ms);

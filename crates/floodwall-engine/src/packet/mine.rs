@@ -79,6 +79,8 @@ const NOT_TIGHTENED: [PacketAttr; 3] = [PacketAttr::Id, PacketAttr::Sequence, Pa
 /// A signature that describes part of the rise.
 #[derive(Clone, Debug)]
 pub struct MinedPackets {
+    /// The kind of packets.
+    pub class: PacketClass,
     /// The signature.
     pub signature: PacketSignature,
     /// Packets/s now that match.
@@ -116,6 +118,7 @@ pub fn mine(rise: &PacketRise<'_>, wanted: usize) -> Vec<MinedPackets> {
 /// what came before.
 struct Stratum<'a> {
     rise: &'a PacketRise<'a>,
+    class: PacketClass,
     base: Vec<PacketPredicate>,
     tcp: bool,
     /// The transport header is there to be read.
@@ -142,7 +145,7 @@ impl<'a> Stratum<'a> {
         let past = mining.into_iter().filter(alike).collect();
         let tcp = protocol == TCP;
         let ports = !matches!(class, PacketClass::Fragment | PacketClass::Other);
-        Some(Stratum { rise, base, tcp, ports, now, past, past_all, expected_pps })
+        Some(Stratum { rise, class, base, tcp, ports, now, past, past_all, expected_pps })
     }
 
     fn rate_pps(&self) -> f64 {
@@ -179,6 +182,7 @@ impl<'a> Stratum<'a> {
             past_left = past_left.and_not(&best.past);
             let signature = self.signature(&best.predicates);
             found.push(MinedPackets {
+                class: self.class,
                 matched_pps: best.now.count() as f64 * scales.now_weight,
                 projected: self.validate(&signature),
                 signature,

@@ -56,6 +56,12 @@ const COMPLETED_MAX: usize = 1_024;
 const ACCEPT_MS: u64 = 120_000;
 /// An alarm ends when no channel spoke for so long, ms.
 const CALM_MS: u64 = 3_000;
+/// What matched in so long came lately, ms.
+const LATELY_MS: u64 = 200;
+/// Part of all suspects that a rule must stop to be worth placing, …
+const PART_MIN: f64 = 0.02;
+/// … and for resets and ICMP, which others send because of the flood.
+const REACTION_PART_MIN: f64 = 0.1;
 /// Guards and rules are handed out again at least this often while any stands, ms.
 const RENEW_MS: u64 = 10_000;
 
@@ -117,6 +123,15 @@ pub struct PacketStatus {
     pub samples_lost: u64,
 }
 
+/// Rates smoothed over half a second, packets/s.
+#[derive(Copy, Clone, Debug, Default)]
+struct Rates {
+    /// All packets.
+    all_pps: f64,
+    /// Suspects, stopped or not.
+    suspects_pps: f64,
+}
+
 /// An open alarm.
 #[derive(Debug)]
 struct Alarm {
@@ -147,6 +162,7 @@ pub struct PacketEngine {
     stopped: StoppedSources,
     incident: Option<PacketIncident>,
     next_incident_id: u64,
+    rates: Rates,
     handshakes_per_s: f64,
     counts_handshakes: bool,
     knows_sockets: bool,
@@ -172,6 +188,7 @@ impl PacketEngine {
             stopped: StoppedSources::default(),
             incident: None,
             next_incident_id: config.next_incident_id,
+            rates: Rates::default(),
             handshakes_per_s: 0.0,
             counts_handshakes: false,
             knows_sockets: false,
@@ -231,6 +248,17 @@ impl PacketEngine {
             self.recent.offer(observation, &mut self.random);
             self.take_in_one(observation);
         }
+        let all: u64 = batch.counts.iter().map(|c| c.packets).sum();
+        let suspects: f64 = batch
+            .observations
+            .iter()
+            .filter(|o| is_suspect(&o.facts))
+            .map(|o| f64::from(o.weight.max(1)))
+            .sum();
+        let half = (-interval_s / 0.5).exp();
+        let smooth = |rate: f64, count: f64| rate * half + count * (1.0 - half) / interval_s;
+        self.rates.all_pps = smooth(self.rates.all_pps, all as f64);
+        self.rates.suspects_pps = smooth(self.rates.suspects_pps, suspects);
         // What the system counts is exact; otherwise what was seen to be carried on.
         let followed = self.flows.followed() - followed_before;
         let handshakes = batch.handshakes.unwrap_or(followed) as f64;
@@ -400,15 +428,24 @@ impl PacketEngine {
     fn decide(&mut self, pending: &mut PendingPackets, alarm: &mut Alarm) -> bool {
         let now_ms = self.now_ms;
         let signature = pending.mined.signature.clone();
-        let later = self.recent.since(pending.since_ms + 1);
-        let matched: f64 = later
-            .filter(|r| signature.matches(&r.facts) && !r.explained && !self.rules.covers(&r.facts))
-            .map(|r| r.weight)
-            .sum();
-        match pending.trial(matched, now_ms) {
+        let (mut matched, mut lately) = (0.0, 0.0);
+        for record in self.recent.since(pending.since_ms + 1) {
+            let free = !record.explained && !self.rules.covers(&record.facts);
+            if free && signature.matches(&record.facts) {
+                matched += record.weight;
+                if record.at_ms + LATELY_MS >= now_ms {
+                    lately += record.weight;
+                }
+            }
+        }
+        match pending.trial(matched, lately, self.rates.all_pps, now_ms) {
             Verdict::Waiting => return false,
             Verdict::Failed => return true,
             Verdict::Confirmed => {}
+        }
+        if self.is_aside(pending) {
+            alarm.refusal = Some("too small a part of what arrives to be worth a rule".to_owned());
+            return pending.given_up(now_ms);
         }
         let sample = self.unexplained(alarm.onset_ms);
         let scene = PacketScene {
@@ -444,6 +481,15 @@ impl PacketEngine {
         }
     }
 
+    /// Whether the packets are a by-product of something larger: resets and error messages of
+    /// those whose addresses were borrowed, or a trickle beside the flood.
+    fn is_aside(&self, pending: &PendingPackets) -> bool {
+        let class = pending.mined.class;
+        let reaction = matches!(class, PacketClass::Rst | PacketClass::Icmp);
+        let part = if reaction { REACTION_PART_MIN } else { PART_MIN };
+        pending.mined.matched_pps < part * self.rates.suspects_pps
+    }
+
     fn note_placed(&mut self, id: RuleId) {
         let now_ms = self.now_ms;
         let placed = self.rules.active().iter().find(|s| s.rule.id == id);
@@ -463,6 +509,7 @@ impl PacketEngine {
             &self.channels,
             &Residual { sample: &sample, past: &self.past, knows_sockets: self.knows_sockets },
             handshakes,
+            self.rates.suspects_pps,
             now_ms,
         );
         if guards != self.rules.guards() {

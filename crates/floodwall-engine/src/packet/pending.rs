@@ -6,6 +6,12 @@ use super::mine::MinedPackets;
 const CONFIRM_PACKETS: f64 = 12.0;
 /// … at this share of the rate it was mined at.
 const CONFIRM_SHARE: f64 = 0.4;
+/// So many confirm it at any rate: floods come in bursts too.
+const CONFIRM_PACKETS_ANY_RATE: f64 = 60.0;
+/// What is less than this part of all that arrives must last, because honest bursts end soon, …
+const STRONG_PART: f64 = 0.4;
+/// … for so long, ms.
+const LAST_MS: u64 = 800;
 /// Without confirmation it is dropped after so long, ms.
 const TRIAL_MS: u64 = 2_000;
 /// Without evidence it is dropped after so long, ms; the next search proposes it anew.
@@ -39,13 +45,18 @@ impl PendingPackets {
     }
 
     /// Judges by `matched` packets that came since the trial began.
-    pub fn trial(&mut self, matched: f64, now_ms: u64) -> Verdict {
+    /// `all_pps` is the rate of all packets, `lately` how many of the matched came in the last
+    /// fifth of a second.
+    pub fn trial(&mut self, matched: f64, lately: f64, all_pps: f64, now_ms: u64) -> Verdict {
         let age_ms = now_ms.saturating_sub(self.since_ms);
         let rate_pps = matched * 1000.0 / age_ms.max(1) as f64;
         if self.confirmed {
             return Verdict::Confirmed;
         }
-        if matched >= CONFIRM_PACKETS && rate_pps >= CONFIRM_SHARE * self.mined.matched_pps {
+        let strong = self.mined.matched_pps >= STRONG_PART * all_pps;
+        let lasts = strong || (age_ms >= LAST_MS && lately > 0.0);
+        let as_fast = rate_pps >= CONFIRM_SHARE * self.mined.matched_pps;
+        if lasts && matched >= CONFIRM_PACKETS && (as_fast || matched >= CONFIRM_PACKETS_ANY_RATE) {
             self.confirmed = true;
             return Verdict::Confirmed;
         }

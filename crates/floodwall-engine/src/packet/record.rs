@@ -34,9 +34,19 @@ impl PacketRecord {
 
 /// Whether the packet could be part of a flood: it begins a connection or belongs to none of ours,
 /// and is meant for one host. What is meant for many (multicast, broadcast) asks for no answer and
-/// is never a conversation.
+/// is never a conversation; what hands out addresses on the local network comes in bursts whenever
+/// the power comes back.
 pub fn is_suspect(facts: &PacketFacts) -> bool {
-    facts.class != PacketClass::NotIp && !facts.solicited() && !for_many(facts.destination)
+    facts.class != PacketClass::NotIp
+        && !facts.solicited()
+        && !for_many(facts.destination)
+        && !hands_out_addresses(facts)
+}
+
+/// DHCP, from client or relay to server (RFC 2131 § 4.1, RFC 8415 § 7.2).
+fn hands_out_addresses(facts: &PacketFacts) -> bool {
+    let ports = (facts.value(PacketAttr::SourcePort), facts.value(PacketAttr::DestinationPort));
+    facts.class == PacketClass::Udp && matches!(ports, (67 | 68, 67 | 68) | (546 | 547, 546 | 547))
 }
 
 fn for_many(destination: IpAddr) -> bool {

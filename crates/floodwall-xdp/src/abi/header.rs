@@ -1,14 +1,13 @@
 //! Compiles bpf/abi.h together with one static assertion per line of abi.rs, made from the values
 //! the Rust compiler gives. A C compiler judges; no second parser of the header is needed.
 
-use std::mem::{align_of, offset_of, size_of};
+use std::mem::{offset_of, size_of};
 use std::path::Path;
 use std::process::Command;
 
-use super::*;
+use floodwall_model::packet::PacketAttr;
 
-#[path = "../../tests/support/skip.rs"]
-mod skip;
+use super::*;
 
 /// `name` in the header must equal `value` here.
 fn number(name: &str, value: usize) -> String {
@@ -20,38 +19,90 @@ fn text(name: &str, value: &str) -> String {
     format!("_Static_assert(!__builtin_strcmp({name}, \"{value}\"), \"{name}\");\n")
 }
 
+/// Sizes and offsets of a structure must be the same on both sides.
+macro_rules! layout {
+    ($c:ident, $rust:ty, $name:literal: $($field:ident),*) => {
+        $c += &number(concat!("sizeof(struct ", $name, ")"), size_of::<$rust>());
+        $($c += &number(
+            concat!("__builtin_offsetof(struct ", $name, ", ", stringify!($field), ")"),
+            offset_of!($rust, $field),
+        );)*
+    };
+}
+
 fn assertions() -> String {
     let mut c = String::new();
-    c += &text("FW_MAP_BANS_V4", MAP_BANS_V4);
-    c += &text("FW_MAP_BANS_V6", MAP_BANS_V6);
-    c += &text("FW_MAP_COUNTS", MAP_COUNTS);
-    c += &text("FW_PROGRAM_XDP", PROGRAM_XDP);
-    c += &text("FW_PROGRAM_SOCKET", PROGRAM_SOCKET);
-    c += &number("FW_BANS_DEFAULT", BANS_DEFAULT as usize);
-    c += &number("FW_BANS_MAX", BANS_MAX as usize);
-    c += &number("FW_VERDICTS", Verdict::ALL.len());
-    c += &number("FW_VERDICT_PASS", Verdict::Pass as usize);
-    c += &number("FW_VERDICT_DROP", Verdict::Drop as usize);
-    c += &number("FW_REASONS", FilterReason::ALL.len());
-    for reason in FilterReason::ALL {
-        let name = format!("FW_REASON_{}", reason.name().to_uppercase());
-        c += &number(&name, reason as usize);
-        for verdict in Verdict::ALL {
-            let slot = format!("FW_COUNT_SLOT({}, {name})", verdict as u32);
-            c += &number(&slot, count_slot(verdict, reason) as usize);
-        }
+    for (name, value) in NAMES {
+        c += &text(&format!("FW_{name}"), value);
+        assert!(value.len() <= 15, "{value} is cut by the kernel");
     }
-    c += &number("FW_COUNT_SLOTS", COUNT_SLOTS as usize);
-    c += &number("sizeof(struct fw_key_v4)", size_of::<KeyV4>());
-    c += &number("_Alignof(struct fw_key_v4)", align_of::<KeyV4>());
-    c += &number("sizeof(struct fw_key_v6)", size_of::<KeyV6>());
-    c += &number("_Alignof(struct fw_key_v6)", align_of::<KeyV6>());
-    c += &number("sizeof(struct fw_ban)", size_of::<BanValue>());
-    c += &number(
-        "__builtin_offsetof(struct fw_ban, expires_ktime_ns)",
-        offset_of!(BanValue, expires_ktime_ns),
-    );
-    c += &number("__builtin_offsetof(struct fw_ban, packets)", offset_of!(BanValue, packets));
+    for (name, value) in [
+        ("FW_BANS_DEFAULT", BANS_DEFAULT as usize),
+        ("FW_BANS_MAX", BANS_MAX as usize),
+        ("FW_NETS_MAX", NETS_MAX as usize),
+        ("FW_ALLOW_MAX", ALLOW_MAX as usize),
+        ("FW_LOCAL_MAX", LOCAL_MAX),
+        ("FW_RULES", RULES),
+        ("FW_NO_RULE", usize::from(NO_RULE)),
+        ("FW_TOKEN", TOKEN as usize),
+        ("FW_BUCKET_V4", BUCKET_V4 as usize),
+        ("FW_BUCKET_V6", BUCKET_V6 as usize),
+        ("FW_VERDICTS", Verdict::ALL.len()),
+        ("FW_VERDICT_PASS", Verdict::Pass as usize),
+        ("FW_VERDICT_DROP", Verdict::Drop as usize),
+        ("FW_VERDICT_TX", Verdict::Tx as usize),
+        ("FW_REASONS", REASONS),
+        ("FW_WIDTHS", WIDTHS),
+        ("FW_DIMS", PACKET_ATTR_COUNT),
+        ("FW_DIMS_NARROW", DIMS_NARROW),
+        ("FW_CLASSES", PACKET_CLASS_COUNT),
+        ("FW_RULE_ROWS", RULE_ROWS),
+        ("FW_HOLDS_BANS_V4", holds::BANS_V4 as usize),
+        ("FW_HOLDS_BANS_V6", holds::BANS_V6 as usize),
+        ("FW_HOLDS_NETS_V4", holds::NETS_V4 as usize),
+        ("FW_HOLDS_NETS_V6", holds::NETS_V6 as usize),
+        ("FW_HOLDS_ALLOW_V4", holds::ALLOW_V4 as usize),
+        ("FW_HOLDS_ALLOW_V6", holds::ALLOW_V6 as usize),
+        ("FW_HOLDS_SOLICITED", holds::SOLICITED as usize),
+        ("FW_HOLDS_RULES", holds::RULES as usize),
+        ("FW_HOLDS_OPTIONS", holds::OPTIONS as usize),
+        ("FW_GUARD_SYN_PROOF", guard::SYN_PROOF as usize),
+        ("FW_GUARD_TCP_STATE", guard::TCP_STATE as usize),
+        ("FW_GUARD_UDP_SOLICITED", guard::UDP_SOLICITED as usize),
+        ("FW_GUARD_SOURCE_RATE", guard::SOURCE_RATE as usize),
+        ("FW_SERVICE_TCP", service::TCP as usize),
+        ("FW_SERVICE_UDP", service::UDP as usize),
+    ] {
+        c += &number(name, value);
+    }
+    for reason in PacketReason::ALL {
+        let name = format!("FW_REASON_{}", reason.name().to_uppercase());
+        c += &number(&name, *reason as usize);
+        let passes = format!("({name} <= FW_REASON_COOKIE_VALID)");
+        c += &number(&passes, usize::from(reason.passes()));
+    }
+    for attr in PacketAttr::ALL {
+        let row = format!("FW_RULE_ROW({})", attr as usize);
+        c += &number(&row, rule_row(attr as usize));
+        assert_eq!(attr.values() == 256, (attr as usize) < DIMS_NARROW);
+    }
+    layout!(c, Rate, "fw_rate": per_jiffy, burst);
+    layout!(c, Policy, "fw_policy": lease_until, guards_until, holds, guards, sample_every, mss,
+        second, revision, clock_ns, clock_jiffies, spare, packets, connections);
+    layout!(c, Rule, "fw_rule": expires, shadow);
+    layout!(c, Rules, "fw_rules": live, dimensions, spare, wild, rules, rows);
+    layout!(c, Port, "fw_port": services, stamped);
+    layout!(c, Net, "fw_net": expires, spare);
+    layout!(c, EgressNet, "fw_egress_net": bytes, version);
+    layout!(c, Volume, "fw_volume": packets, bytes);
+    layout!(c, Packet, "fw_packet": source, destination, sequence, acknowledgement, values,
+        l3_offset, l4_offset, payload_offset, version, class);
+    layout!(c, Passage, "fw_passage": packet, frame_bytes);
+    layout!(c, Counts, "fw_counts": reasons, until_sample, classes, matched, samples, lost,
+        sample_weight, lapsed, unanswered, passage);
+    layout!(c, Sample, "fw_sample": jiffies, weight, frame_bytes, reason, rule, revision, packet);
+    c += &number("sizeof(struct fw_bucket_v4)", 64);
+    c += &number("sizeof(struct fw_bucket_v6)", 64);
     c
 }
 
@@ -64,7 +115,7 @@ fn compile(assertions: &str) -> Option<Result<(), String>> {
     let mut compiler = Command::new("clang");
     compiler.arg("-fsyntax-only").arg("-I").arg(headers).arg(source);
     let Ok(output) = compiler.output() else {
-        skip::skipped("clang is not installed");
+        crate::skip::skipped("clang is not installed");
         return None;
     };
     Some(match output.status.success() {
@@ -81,8 +132,6 @@ fn the_header_and_its_rust_side_agree() {
 
 #[test]
 fn a_difference_is_noticed() {
-    let Some(judgement) = compile(&number("FW_REASONS", FilterReason::ALL.len() + 1)) else {
-        return;
-    };
+    let Some(judgement) = compile(&number("FW_REASONS", REASONS + 1)) else { return };
     assert!(judgement.unwrap_err().contains("FW_REASONS"));
 }

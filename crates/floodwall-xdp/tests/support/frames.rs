@@ -11,6 +11,10 @@ pub(crate) const IPV4: u16 = 0x0800;
 pub(crate) const IPV6: u16 = 0x86dd;
 pub(crate) const ARP: u16 = 0x0806;
 
+/// From port 40,000 to 80 (RFC 9293 § 3.1).
+const TCP_ACK: [u8; 20] =
+    [0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0x20, 0, 0, 0, 0, 0];
+
 /// A frame with the given tags, outermost first.
 pub(crate) fn frame(tags: &[u16], ether_type: u16, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
@@ -23,8 +27,8 @@ pub(crate) fn frame(tags: &[u16], ether_type: u16, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// An IPv4 packet with `option_words` words of no-operation options and a TCP header's worth of
-/// zeros (RFC 791 § 3.1).
+/// An IPv4 packet with `option_words` words of no-operation options and a bare TCP ACK (RFC 791
+/// § 3.1).
 pub(crate) fn ipv4(source: &str, option_words: u8) -> Vec<u8> {
     let header = 20 + usize::from(option_words) * 4;
     let total = (header + 20) as u16;
@@ -34,16 +38,16 @@ pub(crate) fn ipv4(source: &str, option_words: u8) -> Vec<u8> {
     bytes.extend(source.parse::<Ipv4Addr>().unwrap().octets());
     bytes.extend(Ipv4Addr::new(198, 51, 100, 1).octets());
     bytes.resize(header, 1);
-    bytes.resize(header + 20, 0);
+    bytes.extend(TCP_ACK);
     bytes
 }
 
-/// An IPv6 packet with a TCP header's worth of zeros (RFC 8200 § 3).
+/// An IPv6 packet with a bare TCP ACK (RFC 8200 § 3).
 pub(crate) fn ipv6(source: &str) -> Vec<u8> {
     let mut bytes = vec![0x60, 0, 0, 0, 0, 20, 6, 64];
     bytes.extend(source.parse::<Ipv6Addr>().unwrap().octets());
     bytes.extend("2001:db8:ffff::1".parse::<Ipv6Addr>().unwrap().octets());
-    bytes.resize(60, 0);
+    bytes.extend(TCP_ACK);
     bytes
 }
 
