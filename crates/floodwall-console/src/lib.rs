@@ -15,11 +15,12 @@ mod report;
 pub mod status;
 mod summary;
 mod table;
+mod verdict;
 mod words;
 mod wrap;
 
 pub use civil::utc;
-pub use report::report_text;
-pub use status::{Status, status_text};
-pub use summary::IncidentSummary;
+pub use report::{report_json, report_text};
+pub use status::{Status, status_text, status_text_with};
+pub use summary::{IncidentKind, IncidentSummary};
 pub use table::incidents_table;

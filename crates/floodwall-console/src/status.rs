@@ -3,12 +3,15 @@
 //! Plain data, filled by the binary. It must not hide a weakness: what could work better says why
 //! it does not, and every bounded table shows how full it is.
 
+mod packets;
+mod packets_text;
 mod text;
 
 use floodwall_model::{Action, Collateral, Mode, Reason, Rule, RuleId};
 use serde::{Deserialize, Serialize};
 
-pub use text::status_text;
+pub use packets::{PacketReasonCount, PacketRuleStatus, PacketsStatus};
+pub use text::{status_text, status_text_with};
 
 use crate::summary::IncidentSummary;
 

@@ -100,16 +100,29 @@ pub(crate) fn duration_short(ms: u64) -> String {
     }
 }
 
+/// A volume with its unit: `812 bit/s`, `29.1 Mbit/s`. Decimal units, as networks count.
+pub(crate) fn volume(bits_per_second: f64) -> String {
+    if !bits_per_second.is_finite() || bits_per_second < 0.0 {
+        return "unknown".into();
+    }
+    let units = [(1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")];
+    match units.into_iter().find(|(size, _)| bits_per_second >= *size) {
+        Some((size, unit)) => format!("{}{NO_BREAK}{unit}", rate(bits_per_second / size)),
+        None => format!("{bits_per_second:.0}{NO_BREAK}bit/s"),
+    }
+}
+
 /// A collateral with what it can promise: `3 of 1,204 requests (0.25 %; with 95 % confidence at
-/// most 0.6 %)`.
-pub(crate) fn collateral(collateral: &Collateral) -> Option<String> {
+/// most 0.6 %)`. `noun` is what was counted.
+pub(crate) fn collateral(collateral: &Collateral, noun: &str) -> Option<String> {
     (collateral.records > 0).then(|| {
+        let bound = share(collateral.upper_bound());
+        let at_most = if bound.starts_with("under") { "" } else { "at most " };
         format!(
-            "{} of {} ({}; with 95{NO_BREAK}% confidence at most {})",
+            "{} of {} ({}; with 95{NO_BREAK}% confidence {at_most}{bound})",
             number(collateral.hits),
-            count(collateral.records, "request"),
+            count(collateral.records, noun),
             share(collateral.share()),
-            share(collateral.upper_bound()),
         )
     })
 }
@@ -162,6 +175,17 @@ mod tests {
     }
 
     #[test]
+    fn volumes_have_decimal_units() {
+        check(&volume(0.0), "0 bit/s");
+        check(&volume(999.0), "999 bit/s");
+        check(&volume(29_130_000.0), "29.1 Mbit/s");
+        check(&volume(1.2e9), "1.20 Gbit/s");
+        check(&volume(f64::NAN), "unknown");
+        check(&volume(f64::INFINITY), "unknown");
+        check(&volume(-1.0), "unknown");
+    }
+
+    #[test]
     fn durations_have_two_units() {
         check(&duration(0), "0 seconds");
         check(&duration(1_000), "1 second");
@@ -180,9 +204,11 @@ mod tests {
 
     #[test]
     fn an_unknown_collateral_has_no_words() {
-        assert_eq!(collateral(&Collateral::default()), None);
-        let measured = collateral(&Collateral { hits: 3, records: 1_204 }).unwrap();
+        assert_eq!(collateral(&Collateral::default(), "request"), None);
+        let measured = collateral(&Collateral { hits: 3, records: 1_204 }, "request").unwrap();
         check(&measured, "3 of 1,204 requests (0.25 %; with 95 % confidence at most 0.62 %)");
+        let clean = collateral(&Collateral { hits: 0, records: 31_877 }, "packet").unwrap();
+        check(&clean, "0 of 31,877 packets (0 %; with 95 % confidence under 0.01 %)");
     }
 
     #[test]

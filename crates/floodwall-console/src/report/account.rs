@@ -1,7 +1,11 @@
 //! What follows from the record by counting, so that two pages of a report cannot differ.
 
 use floodwall_model::incident::TimelineKind;
+use floodwall_model::packet::PacketAccount;
 use floodwall_model::{Incident, IncidentVerdict, Mode};
+
+use crate::summary::IncidentKind;
+use crate::verdict;
 
 /// A record and the moment at which it is told.
 #[derive(Copy, Clone, Debug)]
@@ -10,7 +14,22 @@ pub(super) struct Account<'a> {
     pub(super) now_ms: u64,
 }
 
-impl Account<'_> {
+impl<'a> Account<'a> {
+    /// What was measured of packets; `None` for an incident of requests.
+    pub(super) const fn packets(&self) -> Option<&'a PacketAccount> {
+        self.incident.packets.as_ref()
+    }
+
+    /// What it is counted in.
+    pub(super) const fn kind(&self) -> IncidentKind {
+        IncidentKind::of(self.incident)
+    }
+
+    /// What it was, as far as the findings carry it.
+    pub(super) fn verdict(&self) -> IncidentVerdict {
+        verdict::told(self.incident)
+    }
+
     pub(super) const fn is_open(&self) -> bool {
         self.incident.closed_at_ms.is_none()
     }
@@ -20,7 +39,7 @@ impl Account<'_> {
     }
 
     pub(super) fn is_attack(&self) -> bool {
-        self.incident.verdict == IncidentVerdict::Attack
+        self.verdict() == IncidentVerdict::Attack
     }
 
     /// From the first sign to the close, or to now.

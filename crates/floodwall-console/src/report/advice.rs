@@ -100,7 +100,7 @@ fn cannot_tell_steps(account: &Account<'_>, steps: &mut Vec<String>) {
     steps.push(keep_logs(account));
 }
 
-fn keep_logs(account: &Account<'_>) -> String {
+pub(super) fn keep_logs(account: &Account<'_>) -> String {
     let from = utc(account.incident.onset_at_ms.saturating_sub(LOGS_AROUND_MS));
     let until = match account.incident.closed_at_ms {
         Some(closed) => format!("to {}", utc(closed.saturating_add(LOGS_AROUND_MS))),

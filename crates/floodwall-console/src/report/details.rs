@@ -6,9 +6,11 @@ use floodwall_model::incident::Counted;
 use floodwall_model::{Evidence, Family, IncidentVerdict};
 
 use super::account::Account;
+use super::packets;
 use super::page::Page;
 use super::published;
 use crate::civil::{utc, utc_bare};
+use crate::summary::IncidentKind;
 use crate::words::{count, duration, number, rate, share};
 
 /// Findings shown under the verdict; those beyond stand with their rules.
@@ -22,7 +24,7 @@ const VALUE_COLUMN: usize = 44;
 pub(super) fn verdict(page: &mut Page, account: &Account<'_>) {
     let incident = account.incident;
     page.heading("1. VERDICT");
-    page.paragraph(match incident.verdict {
+    page.paragraph(match account.verdict() {
         IncidentVerdict::Attack => "Attack.",
         IncidentVerdict::Crowd => "A rush of honest visitors.",
         IncidentVerdict::CannotTell => "Cannot tell. Naming one of the following would be a guess.",
@@ -40,8 +42,8 @@ pub(super) fn verdict(page: &mut Page, account: &Account<'_>) {
     } else {
         let (for_attack, for_crowd): (Vec<&Evidence>, Vec<&Evidence>) =
             findings.iter().partition(|evidence| evidence.log_odds > 0.0);
-        hypothesis(page, "an attack, and against a rush of visitors", &for_attack);
-        hypothesis(page, "a rush of visitors, and against an attack", &for_crowd);
+        hypothesis(page, account, "an attack, and against a rush of visitors", &for_attack);
+        hypothesis(page, account, "a rush of visitors, and against an attack", &for_crowd);
     }
     page.item(
         0,
@@ -58,16 +60,20 @@ pub(super) fn verdict(page: &mut Page, account: &Account<'_>) {
              leave the same traces.",
         );
     }
-    page.paragraph(&basis(account));
+    match account.packets() {
+        None => page.paragraph(&basis(account)),
+        Some(packets) => packets::basis(page, account, packets),
+    }
 }
 
-fn hypothesis(page: &mut Page, name: &str, findings: &[&Evidence]) {
+fn hypothesis(page: &mut Page, account: &Account<'_>, name: &str, findings: &[&Evidence]) {
+    let kind = account.kind();
     if findings.is_empty() {
         return page.item(0, &format!("For {name}: nothing on record."));
     }
     page.item(0, &format!("For {name}:"));
     for evidence in findings.iter().take(EVIDENCE_SHOWN) {
-        page.item(1, &finding(evidence));
+        page.item(1, &finding(evidence, kind));
     }
     let more = findings.len().saturating_sub(EVIDENCE_SHOWN) as u64;
     if more > 0 {
@@ -82,8 +88,10 @@ fn distinct_evidence<'a>(all: impl Iterator<Item = &'a Evidence>) -> Vec<&'a Evi
 }
 
 /// One finding with its kind and weight.
-pub(super) fn finding(evidence: &Evidence) -> String {
+pub(super) fn finding(evidence: &Evidence, kind: IncidentKind) -> String {
     let kind = match evidence.family {
+        Family::Implementation if kind == IncidentKind::Packets => "which kind of packet",
+        Family::Inconsistency if kind == IncidentKind::Packets => "marks of a generator",
         Family::Implementation => "which software",
         Family::Inconsistency => "contradictions",
         Family::Behaviour => "behaviour",

@@ -31,7 +31,7 @@ pub(super) fn write(page: &mut Page, account: &Account<'_>) {
 }
 
 /// The short answer; section 7 has the long one.
-const DATA: &str = "We could not assess this. Nothing in this version of Floodwall watches what \
+pub(super) const DATA: &str = "We could not assess this. Nothing in this version of Floodwall watches what \
     leaves the site. So this report can say neither that data was taken nor that none was.";
 
 fn what_happened(account: &Account<'_>) -> &'static str {
@@ -63,7 +63,7 @@ fn what_happened(account: &Account<'_>) -> &'static str {
     }
 }
 
-fn when(account: &Account<'_>) -> String {
+pub(super) fn when(account: &Account<'_>) -> String {
     let onset = utc(account.incident.onset_at_ms);
     let lasted = duration(account.lasted_ms());
     match account.incident.closed_at_ms {

@@ -53,7 +53,7 @@ fn one_rule(page: &mut Page, rule: &RuleRecord, account: &Account<'_>) {
     }
     page.item(0, "Placed because of:");
     for evidence in &rule.evidence {
-        page.item(1, &finding(evidence));
+        page.item(1, &finding(evidence, account.kind()));
     }
 }
 
@@ -69,7 +69,7 @@ fn action(action: Action, shadow: bool) -> String {
     }
 }
 
-fn lifetime(rule: &RuleRecord, account: &Account<'_>) -> String {
+pub(super) fn lifetime(rule: &RuleRecord, account: &Account<'_>) -> String {
     let from = utc(rule.first_at_ms);
     let verb = if account.is_shadow() { "Would have been in force" } else { "In force" };
     let Some(ended) = rule.ended_at_ms else {
@@ -81,14 +81,14 @@ fn lifetime(rule: &RuleRecord, account: &Account<'_>) -> String {
 }
 
 fn projected(rule: &RuleRecord) -> String {
-    match collateral(&rule.projected) {
+    match collateral(&rule.projected, "request") {
         Some(text) => format!("Projected, on past requests: it would have hit {text}."),
         None => "Projected: could not be assessed, no past request was examined.".into(),
     }
 }
 
 fn measured(rule: &RuleRecord) -> String {
-    match collateral(&rule.measured) {
+    match collateral(&rule.measured, "request") {
         Some(text) => {
             format!("Measured, while in force: of sources that had behaved like people, {text}.")
         }

@@ -7,6 +7,7 @@
 //! in this file: it may be printed from S4 on.
 
 use super::account::Account;
+use super::packets;
 use super::page::Page;
 use crate::words::{count, duration};
 
@@ -20,6 +21,8 @@ enum Level {
     NotAnAttack,
     /// An attack without a pattern on record.
     CannotTell,
+    /// Packets bounced off other people's servers: a preset method, off the shelf.
+    S2Reflection,
     /// One pattern described it throughout.
     S1,
     /// Several patterns: one tool with several targets (S1) or several preset ones (S2).
@@ -35,6 +38,9 @@ fn level(account: &Account<'_>) -> Level {
     if !account.is_attack() {
         return Level::NotAnAttack;
     }
+    if account.packets().is_some_and(packets::is_reflection) {
+        return Level::S2Reflection;
+    }
     let starts = || account.incident.rules.iter().map(|rule| rule.first_at_ms);
     match (account.rules(), starts().min(), starts().max()) {
         (1, _, _) => Level::S1,
@@ -49,9 +55,13 @@ fn level(account: &Account<'_>) -> Level {
 pub(super) fn write(page: &mut Page, account: &Account<'_>) {
     page.heading("3. SOPHISTICATION");
     let scale = "The scale goes from S0 (an accident) to S5 (new methods); size does not count.";
-    let limits = "Levels from S3 on could not be assessed: the record has no measure of deliberate \
-                  variation, of residential proxies, of probing beforehand or of reactions to our \
-                  rules.";
+    let proxies = if account.packets().is_none() { ", of residential proxies" } else { "" };
+    let limits = format!(
+        "Levels from S3 on could not be assessed: the record has no measure of deliberate \
+         variation{proxies}, of probing beforehand or of reactions to our rules."
+    );
+    let guarded = account.packets().is_some_and(|p| !p.guards.is_empty());
+    let beside = if guarded { " What guards held up besides, no pattern describes." } else { "" };
     match level(account) {
         Level::NotAnAttack => {
             page.paragraph("Not graded: the record does not establish that this was an attack.");
@@ -59,16 +69,21 @@ pub(super) fn write(page: &mut Page, account: &Account<'_>) {
         Level::CannotTell => {
             page.paragraph(&format!("Cannot tell: no pattern of the attack is on record. {scale}"));
         }
+        Level::S2Reflection => page.paragraph(&format!(
+            "S2 on the evidence in hand: what was measured is consistent with packets bounced off \
+             other people's servers, which programs and services for hire do ready-made. {scale} \
+             {limits}"
+        )),
         Level::S1 => page.paragraph(&format!(
             "S1 on the evidence in hand: one fixed pattern described the attack, and no second one \
-             was found. An accident (S0) is not excluded. {scale} {limits}"
+             was found.{beside} An accident (S0) is not excluded. {scale} {limits}"
         )),
         Level::S1OrS2 { patterns, last_after_ms } => {
             let found = count(patterns, "pattern");
             page.paragraph(&format!(
                 "S1 or S2 on the evidence in hand: {found} were found. That can be one tool with \
                  several targets (S1) or several tools made ready beforehand (S2); the record does \
-                 not decide. {} {scale} {limits}",
+                 not decide.{beside} {} {scale} {limits}",
                 late_pattern(last_after_ms)
             ));
         }

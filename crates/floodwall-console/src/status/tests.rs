@@ -1,6 +1,8 @@
 use floodwall_model::IncidentVerdict;
+use floodwall_model::packet::{Guards, PacketReason};
 
 use super::*;
+use crate::summary::IncidentKind;
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -66,15 +68,18 @@ fn under_attack() -> Status {
         bans: 1,
         open_incident: Some(IncidentSummary {
             id: 3,
+            kind: IncidentKind::Requests,
             mode: Mode::Protect,
             verdict: IncidentVerdict::Attack,
             onset_at_ms: quiet.at_ms - 61_000,
             opened_at_ms: quiet.at_ms - 60_000,
             closed_at_ms: None,
-            peak_per_1s_rps: 1_021.6,
+            peak_per_1s_rps: Some(1_021.6),
+            peak_per_1s_pps: None,
             stopped: 61_090,
             would_stop: 0,
             rules: 1,
+            guards: 0,
         }),
         reasons: vec![
             ReasonCount { reason: Reason::Malformed, count: 3 },
@@ -119,4 +124,92 @@ fn a_status_survives_the_socket() {
     let status = under_attack();
     let text = serde_json::to_string(&status).unwrap();
     assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);
+}
+
+fn flooded() -> PacketsStatus {
+    let at_ms = quiet().at_ms;
+    PacketsStatus {
+        not_carried_out_because: None,
+        expected_pps: 12.4,
+        own_packets: 18_204,
+        neutral_profile: false,
+        alarm: Some(AlarmStatus { since_ms: at_ms - 20_000, nothing_placed_because: None }),
+        rules: vec![PacketRuleStatus {
+            id: RuleId(8),
+            words: "packets with TCP flags SYN and TCP window 0 and no TCP options".into(),
+            matched: 2_204_118,
+            projected: Collateral { hits: 0, records: 18_204 },
+            expires_at_ms: at_ms + 42_000,
+        }],
+        guards: Guards { tcp_state: true, ..Guards::default() },
+        open_incident: Some(IncidentSummary {
+            id: 4,
+            kind: IncidentKind::Packets,
+            mode: Mode::Protect,
+            verdict: IncidentVerdict::Attack,
+            onset_at_ms: at_ms - 21_000,
+            opened_at_ms: at_ms - 20_000,
+            closed_at_ms: None,
+            peak_per_1s_rps: None,
+            peak_per_1s_pps: Some(48_211.0),
+            stopped: 2_204_500,
+            would_stop: 0,
+            rules: 1,
+            guards: 1,
+        }),
+        refused: vec![
+            PacketReasonCount { reason: PacketReason::PortZero, count: 2 },
+            PacketReasonCount { reason: PacketReason::OutOfState, count: 382 },
+        ],
+        samples_lost: 7,
+    }
+}
+
+#[test]
+fn a_host_that_is_flooded_with_packets() {
+    let text = status_text_with(&quiet_and_protecting(), Some(&flooded()));
+    crate::golden::check("status_packets.txt", &text);
+}
+
+fn quiet_and_protecting() -> Status {
+    Status { mode: Mode::Protect, ..quiet() }
+}
+
+#[test]
+fn a_host_without_a_past_and_without_a_filter_says_both() {
+    let packets = PacketsStatus {
+        not_carried_out_because: Some("the kernel filter needs root".into()),
+        neutral_profile: true,
+        ..PacketsStatus::default()
+    };
+    let text = status_text_with(&quiet(), Some(&packets));
+    let aloud = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "no rule and no guard in force",
+        "judged by the packaged neutral profile (0 packets of its own past known)",
+        "not carried out, because the kernel filter needs root",
+    ] {
+        assert!(aloud.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn shadow_mode_drops_no_packet() {
+    let aloud = status_text_with(&quiet(), Some(&flooded()));
+    assert!(aloud.contains("would drop") && !aloud.contains(" drops "), "{aloud}");
+    assert!(aloud.contains("guards that would stand"), "{aloud}");
+}
+
+#[test]
+fn a_status_of_packets_survives_the_socket() {
+    let status = flooded();
+    let text = serde_json::to_string(&status).unwrap();
+    assert_eq!(serde_json::from_str::<PacketsStatus>(&text).unwrap(), status);
+}
+
+#[test]
+fn without_packets_watched_nothing_is_said_of_them() {
+    let text = status_text_with(&quiet(), None);
+    assert_eq!(text, status_text(&quiet()));
+    assert!(!text.contains("\npackets"));
 }

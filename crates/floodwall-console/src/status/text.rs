@@ -3,10 +3,11 @@
 use floodwall_model::Mode;
 
 use super::{
-    AlarmStatus, BaselineState, BaselineStatus, Health, KernelStatus, KernelTier, Rates,
-    ReasonCount, RuleStatus, Status,
+    AlarmStatus, BaselineState, BaselineStatus, Health, KernelStatus, KernelTier, PacketsStatus,
+    Rates, ReasonCount, RuleStatus, Status, packets_text,
 };
-use crate::summary::{IncidentSummary, verdict_name};
+use crate::summary::{IncidentKind, IncidentSummary};
+use crate::verdict;
 use crate::words::{collateral, count, duration, number, rate, share};
 use crate::wrap::{NO_BREAK, visible, wrap};
 
@@ -17,6 +18,11 @@ const LAG_SHOWN_FROM_MS: u64 = 1_000;
 
 /// The status for people, 80 columns.
 pub fn status_text(status: &Status) -> String {
+    status_text_with(status, None)
+}
+
+/// The status for people with what is done about packets, where packets are watched; 80 columns.
+pub fn status_text_with(status: &Status, packets: Option<&PacketsStatus>) -> String {
     let mut page = String::new();
     let mut line = |name: &str, text: String| {
         page.push_str(&wrap(&format!("{name:<11}"), 11, &visible(&text)));
@@ -47,6 +53,10 @@ pub fn status_text(status: &Status) -> String {
     for (index, rule) in status.rules.iter().enumerate() {
         let name = if index == 0 { "rules" } else { "" };
         line(name, rule_words(rule, status.mode, status.at_ms));
+    }
+    let packets = packets.map(|p| packets_text::lines(p, status.mode, status.at_ms));
+    for (name, text) in packets.unwrap_or_default() {
+        line(name, text);
     }
     line("bans", if status.bans == 0 { "none".into() } else { count(status.bans, "source") });
     line("refused", reasons_words(&status.reasons));
@@ -114,26 +124,31 @@ fn baseline_words(baseline: &BaselineStatus) -> String {
     }
 }
 
-fn incident_words(incident: Option<&IncidentSummary>, at_ms: u64) -> String {
+pub(super) fn incident_words(incident: Option<&IncidentSummary>, at_ms: u64) -> String {
     let Some(incident) = incident else { return "none open".into() };
-    let stopped = match incident.mode {
-        Mode::Protect => format!("{} stopped", count(incident.stopped, "request")),
-        Mode::Shadow => {
-            format!("{} would have been stopped", count(incident.would_stop, "request"))
+    let noun = incident.kind.noun();
+    let stopped = match (incident.mode, incident.kind) {
+        (Mode::Protect, _) => format!("{} stopped", count(incident.stopped, noun)),
+        // What guards would have refused, nothing counts.
+        (Mode::Shadow, IncidentKind::Packets) => {
+            format!("rules would have stopped {}", count(incident.would_stop, noun))
+        }
+        (Mode::Shadow, IncidentKind::Requests) => {
+            format!("{} would have been stopped", count(incident.would_stop, noun))
         }
     };
     format!(
-        "{} open for {}; so far: {}; peak {} requests/s (1{NO_BREAK}s); {stopped}; more: \
+        "{} open for {}; so far: {}; peak {} {noun}s/s (1{NO_BREAK}s); {stopped}; more: \
          floodwall report {}",
         incident.id,
         duration(at_ms.saturating_sub(incident.onset_at_ms)),
-        verdict_name(incident.verdict),
-        rate(incident.peak_per_1s_rps),
+        verdict::name(incident.verdict),
+        rate(incident.peak_per_1s()),
         incident.id,
     )
 }
 
-fn alarm_words(alarm: &AlarmStatus, at_ms: u64) -> String {
+pub(super) fn alarm_words(alarm: &AlarmStatus, at_ms: u64) -> String {
     let since = duration(at_ms.saturating_sub(alarm.since_ms));
     match &alarm.nothing_placed_because {
         Some(why) => format!("a rise looked into for {since}; nothing placed because {why}"),
@@ -146,7 +161,7 @@ fn rule_words(rule: &RuleStatus, mode: Mode, at_ms: u64) -> String {
         Mode::Protect => format!("{}s", rule.action.name()),
         Mode::Shadow => format!("would {}", rule.action.name()),
     };
-    let projected = match collateral(&rule.projected) {
+    let projected = match collateral(&rule.projected, "request") {
         Some(projected) => format!("would have hit {projected} before the incident"),
         None => "what it would have hit before could not be assessed".into(),
     };

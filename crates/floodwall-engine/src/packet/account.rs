@@ -41,6 +41,15 @@ pub struct PacketIncident {
     stored_ms: u64,
 }
 
+/// Mean rates over windows that end now.
+#[derive(Copy, Clone, Debug)]
+struct Means {
+    per_1s_pps: f64,
+    per_10s_pps: f64,
+    per_60s_pps: f64,
+    per_1s_bps: f64,
+}
+
 /// What an incident begins with.
 #[derive(Copy, Clone, Debug)]
 pub struct Opening {
@@ -71,7 +80,8 @@ impl PacketIncident {
             onset_at_ms: opening.onset_ms,
             opened_at_ms: opening.now_ms,
             updated_at_ms: opening.now_ms,
-            verdict: IncidentVerdict::Attack,
+            // Until a rule is placed, one kind of evidence is all there is.
+            verdict: IncidentVerdict::CannotTell,
             baseline_records: opening.own_packets as u64,
             packets: Some(PacketAccount {
                 expected_pps: opening.expected_pps,
@@ -129,9 +139,19 @@ impl PacketIncident {
     /// Notes a rule that came into force.
     pub fn note_rule(&mut self, record: RuleRecord, now_ms: u64) {
         let text = format!("rule {} came into force: {}", record.id, record.words);
+        self.incident.verdict = IncidentVerdict::Attack;
         self.incident.mitigated_at_ms.get_or_insert(now_ms);
         self.incident.note(now_ms, TimelineKind::RulePlaced, text);
         self.incident.add_rule(record);
+    }
+
+    /// Notes, once, that guards stand because nothing could be placed, and why.
+    pub fn note_nothing_placed(&mut self, why: &str, now_ms: u64) {
+        let noted = |e: &floodwall_model::TimelineEntry| e.kind == TimelineKind::NothingPlaced;
+        if !self.incident.timeline.iter().any(noted) {
+            let text = format!("no rule placed: {why}");
+            self.incident.note(now_ms, TimelineKind::NothingPlaced, text);
+        }
     }
 
     /// Notes rules that went.
@@ -211,9 +231,10 @@ impl PacketIncident {
             Mode::Shadow => account.would_drop += matched,
         }
         account.samples_lost += batch.lost;
-        account.peak_1s_pps = account.peak_1s_pps.max(window.0);
-        account.peak_10s_pps = account.peak_10s_pps.max(window.1);
-        account.peak_1s_bps = account.peak_1s_bps.max(window.2);
+        account.peak_1s_pps = account.peak_1s_pps.max(window.per_1s_pps);
+        account.peak_10s_pps = account.peak_10s_pps.max(window.per_10s_pps);
+        account.peak_60s_pps = account.peak_60s_pps.max(window.per_60s_pps);
+        account.peak_1s_bps = account.peak_1s_bps.max(window.per_1s_bps);
         account.sources = self.sources.estimate();
         account.refused = self.refused.iter().map(|(r, n)| (r.name().to_owned(), *n)).collect();
         account.classes = PacketClass::ALL
@@ -227,10 +248,9 @@ impl PacketIncident {
         self.incident.sources = account.sources;
     }
 
-    /// Mean rates over 1 s and 10 s, packets/s, and over 1 s, bits/s.
-    fn window(&mut self, packets: u64, bytes: u64, now_ms: u64) -> (f64, f64, f64) {
+    fn window(&mut self, packets: u64, bytes: u64, now_ms: u64) -> Means {
         self.rates.push_back((now_ms, packets, bytes));
-        while self.rates.front().is_some_and(|(at_ms, ..)| at_ms + 10_000 <= now_ms) {
+        while self.rates.front().is_some_and(|(at_ms, ..)| at_ms + 60_000 <= now_ms) {
             self.rates.pop_front();
         }
         let sum = |window_ms: u64| {
@@ -240,8 +260,13 @@ impl PacketIncident {
                 .take_while(|(at_ms, ..)| at_ms + window_ms > now_ms)
                 .fold((0u64, 0u64), |(p, b), (_, packets, bytes)| (p + packets, b + bytes))
         };
-        let (one, ten) = (sum(1_000), sum(10_000));
-        (one.0 as f64, ten.0 as f64 / 10.0, one.1 as f64 * 8.0)
+        let (one, ten, sixty) = (sum(1_000), sum(10_000), sum(60_000));
+        Means {
+            per_1s_pps: one.0 as f64,
+            per_10s_pps: ten.0 as f64 / 10.0,
+            per_60s_pps: sixty.0 as f64 / 60.0,
+            per_1s_bps: one.1 as f64 * 8.0,
+        }
     }
 
     fn read_rules(&mut self, rules: &PacketRules) {

@@ -20,8 +20,10 @@ const PACKETS_MIN: usize = 20;
 /// Different conversations that matched packets must claim to belong to: fewer are perhaps a
 /// conversation whose other half we do not see.
 const FLOWS_MIN: usize = 20;
-/// The same for SYN-ACKs.
+/// The same for SYN-ACKs, …
 const SYN_ACK_FLOWS_MIN: usize = 4;
+/// … unless each conversation repeats its own so many times within seconds.
+const SYN_ACK_REPEATS_MIN: f64 = 10.0;
 /// A value is constant when so large a share has it…
 const CONSTANT_SHARE: f64 = 0.95;
 /// … and it stands out when at most this share of the past's had one value.
@@ -243,7 +245,9 @@ fn conduct(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Option<Evidenc
     let flows = distinct(matched.iter().map(|r| flow_key(&r.facts)));
     // A SYN-ACK alone, never followed by anything of its conversation, is already out of order.
     let syn_acks = matched.iter().all(|r| r.facts.class == PacketClass::SynAck);
-    if flows < if syn_acks { SYN_ACK_FLOWS_MIN } else { FLOWS_MIN } {
+    // Real systems repeat one a few times in half a minute (tcp_synack_retries, five).
+    let repeated = syn_acks && matched.len() as f64 >= SYN_ACK_REPEATS_MIN * flows as f64;
+    if !repeated && flows < if syn_acks { SYN_ACK_FLOWS_MIN } else { FLOWS_MIN } {
         return company(matched, scene);
     }
     let syns = matched.iter().filter(|r| is_syn(&r.facts)).count();
@@ -255,10 +259,11 @@ fn conduct(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Option<Evidenc
     if syns * 2 > matched.len() {
         // Many sources do not share out a scan's ports among themselves at such a rate.
         let sprayed = sources >= SPRAY_SOURCES_MIN && rate >= SPRAY_SYN_PPS_MIN;
-        return if comes_again || sprayed { handshakes(matched, scene) } else { None };
+        let flood = comes_again || sprayed;
+        return if flood { handshakes(matched, scene) } else { company(matched, scene) };
     }
-    if !(comes_again || sources >= FLOWS_MIN || rate >= SPRAY_PPS_MIN) {
-        return None;
+    if !(syn_acks || comes_again || sources >= FLOWS_MIN || rate >= SPRAY_PPS_MIN) {
+        return company(matched, scene);
     }
     let settled = settled(matched, scene);
     if settled.len() < SETTLED_MIN {

@@ -67,6 +67,8 @@ pub trait Unexplained {
     fn pps(&self, classes: &[PacketClass]) -> f64;
     /// Different conversations they claim to belong to.
     fn flows(&self, classes: &[PacketClass]) -> usize;
+    /// Whether most of them go to one network (/24, /48): what goes everywhere floods nobody.
+    fn is_aimed(&self, classes: &[PacketClass]) -> bool;
     /// Whether conversations of these classes are seen from both sides, so that a packet of none
     /// is known to be one.
     fn sees_both_ways(&self, classes: &[PacketClass]) -> bool;
@@ -99,7 +101,9 @@ impl GuardPost {
         let of_many = |classes: &[PacketClass]| {
             let pps = unexplained.pps(classes);
             let worth = pps >= RAISE_SYN_PPS_MIN / 2.0 && pps >= PART_MIN * suspects_pps;
-            if worth && unexplained.flows(classes) >= FLOWS_MIN { pps } else { 0.0 }
+            let flood =
+                worth && unexplained.flows(classes) >= FLOWS_MIN && unexplained.is_aimed(classes);
+            if flood { pps } else { 0.0 }
         };
         let known = |classes: &[PacketClass]| {
             let pps = of_many(classes);

@@ -85,6 +85,8 @@ pub struct MinedPackets {
     pub signature: PacketSignature,
     /// Packets/s now that match.
     pub matched_pps: f64,
+    /// Sampled packets that it was mined from.
+    pub mined_from: u64,
     /// Honest packets it would hit.
     pub projected: Collateral,
 }
@@ -184,6 +186,7 @@ impl<'a> Stratum<'a> {
             found.push(MinedPackets {
                 class: self.class,
                 matched_pps: best.now.count() as f64 * scales.now_weight,
+                mined_from: best.now.count(),
                 projected: self.validate(&signature),
                 signature,
             });

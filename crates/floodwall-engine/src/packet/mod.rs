@@ -27,9 +27,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use floodwall_model::packet::{
-    CheckedPacketPlan, Guards, PacketBatch, PacketClass, PacketFacts, PacketObservation, PacketRule,
+    CheckedPacketPlan, Guards, PacketBatch, PacketClass, PacketFacts, PacketObservation,
+    PacketRule, PacketSignature,
 };
-use floodwall_model::{Incident, Mode, RuleId};
+use floodwall_model::{Incident, Mode, RuleId, Source};
 
 use account::{Opening, PacketIncident};
 use channels::{Channels, PacketFinding};
@@ -39,7 +40,7 @@ use flows::Flows;
 use guards::{GuardPost, Unexplained};
 use mine::{PacketRise, mine};
 use past::PacketPast;
-use pending::{PendingPackets, Verdict};
+use pending::{Matches, PendingPackets};
 use recent::{PacketSample, RecentPackets};
 use record::{PacketRecord, flow_key, is_suspect, is_syn};
 use rules::PacketRules;
@@ -56,6 +57,8 @@ const COMPLETED_MAX: usize = 1_024;
 const ACCEPT_MS: u64 = 120_000;
 /// An alarm ends when no channel spoke for so long, ms.
 const CALM_MS: u64 = 3_000;
+/// Time constant of forgetting a peak, s.
+const PEAK_KEPT_S: f64 = 20.0;
 /// What matched in so long came lately, ms.
 const LATELY_MS: u64 = 200;
 /// Part of all suspects that a rule must stop to be worth placing, …
@@ -130,6 +133,10 @@ struct Rates {
     all_pps: f64,
     /// Suspects, stopped or not.
     suspects_pps: f64,
+    /// Suspects in this step, packets.
+    suspects_step: f64,
+    /// The highest of it lately: it is forgotten slowly, because floods pause.
+    suspects_peak_pps: f64,
 }
 
 /// An open alarm.
@@ -141,7 +148,6 @@ struct Alarm {
     classes: Vec<(PacketClass, f64)>,
     observed_pps: f64,
     mined_ms: Option<u64>,
-    pending: Vec<PendingPackets>,
     refusal: Option<String>,
 }
 
@@ -158,6 +164,7 @@ pub struct PacketEngine {
     rules: PacketRules,
     guards: GuardPost,
     alarm: Option<Alarm>,
+    pending: Vec<PendingPackets>,
     completed: Vec<PacketFacts>,
     stopped: StoppedSources,
     incident: Option<PacketIncident>,
@@ -184,6 +191,7 @@ impl PacketEngine {
             rules: PacketRules::new(config.mode, config.next_rule_id),
             guards: GuardPost::default(),
             alarm: None,
+            pending: Vec::new(),
             completed: Vec::new(),
             stopped: StoppedSources::default(),
             incident: None,
@@ -225,7 +233,7 @@ impl PacketEngine {
         }
         self.watch(interval_s);
         self.search();
-        self.judge();
+        self.judge(batch);
         self.raise_guards();
         self.keep_account(batch, &mut effects);
         if (self.rules.guards().any() || !self.rules.active().is_empty())
@@ -255,10 +263,13 @@ impl PacketEngine {
             .filter(|o| is_suspect(&o.facts))
             .map(|o| f64::from(o.weight.max(1)))
             .sum();
+        self.rates.suspects_step = suspects;
         let half = (-interval_s / 0.5).exp();
         let smooth = |rate: f64, count: f64| rate * half + count * (1.0 - half) / interval_s;
         self.rates.all_pps = smooth(self.rates.all_pps, all as f64);
         self.rates.suspects_pps = smooth(self.rates.suspects_pps, suspects);
+        let kept = self.rates.suspects_peak_pps * (-interval_s / PEAK_KEPT_S).exp();
+        self.rates.suspects_peak_pps = kept.max(self.rates.suspects_pps);
         // What the system counts is exact; otherwise what was seen to be carried on.
         let followed = self.flows.followed() - followed_before;
         let handshakes = batch.handshakes.unwrap_or(followed) as f64;
@@ -354,7 +365,6 @@ impl PacketEngine {
             classes: Vec::new(),
             observed_pps: 0.0,
             mined_ms: None,
-            pending: Vec::new(),
             refusal: None,
         });
         alarm.last_ms = now_ms;
@@ -386,17 +396,22 @@ impl PacketEngine {
             past: &self.past,
         };
         let found = mine(&rise, PENDING_MAX);
-        if found.is_empty() && alarm.pending.is_empty() {
+        if found.is_empty() && self.pending.is_empty() {
             alarm.refusal = Some(
                 "no description of the packets was found that spares honest traffic".to_owned(),
             );
         }
+        let onset_ms = alarm.onset_ms;
         for mined in found {
             let known = self.rules.has(&mined.signature)
-                || alarm.pending.iter().any(|p| p.mined.signature == mined.signature);
-            if !known && alarm.pending.len() < PENDING_MAX {
-                alarm.pending.push(PendingPackets::new(mined, now_ms));
+                || self.pending.iter().any(|p| p.mined.signature == mined.signature);
+            if known {
+                continue;
             }
+            if self.pending.len() == PENDING_MAX {
+                self.pending.remove(0);
+            }
+            self.pending.push(PendingPackets::new(mined, onset_ms, now_ms));
         }
     }
 
@@ -414,71 +429,101 @@ impl PacketEngine {
 
     /// Signature → plan: what is on trial is confirmed on packets that came later, and evidence is
     /// gathered. Whether it may be placed is for the plan's check to say.
-    fn judge(&mut self) {
-        let Some(mut alarm) = self.alarm.take() else { return };
-        if !alarm.pending.is_empty() {
-            let mut pending = std::mem::take(&mut alarm.pending);
-            pending.retain_mut(|p| !self.decide(p, &mut alarm));
-            alarm.pending = pending;
-        }
-        self.alarm = Some(alarm);
+    fn judge(&mut self, batch: &PacketBatch) {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.retain_mut(|p| !self.decide(p, batch) && !p.given_up(self.now_ms));
+        self.pending = pending;
     }
 
     /// Tries one signature; true when it is off the list.
-    fn decide(&mut self, pending: &mut PendingPackets, alarm: &mut Alarm) -> bool {
+    fn decide(&mut self, pending: &mut PendingPackets, batch: &PacketBatch) -> bool {
         let now_ms = self.now_ms;
         let signature = pending.mined.signature.clone();
-        let (mut matched, mut lately) = (0.0, 0.0);
-        for record in self.recent.since(pending.since_ms + 1) {
-            let free = !record.explained && !self.rules.covers(&record.facts);
-            if free && signature.matches(&record.facts) {
-                matched += record.weight;
-                if record.at_ms + LATELY_MS >= now_ms {
-                    lately += record.weight;
-                }
-            }
+        if self.rules.has(&signature) {
+            return true;
         }
-        match pending.trial(matched, lately, self.rates.all_pps, now_ms) {
-            Verdict::Waiting => return false,
-            Verdict::Failed => return true,
-            Verdict::Confirmed => {}
+        if pending.gathering_due(now_ms) {
+            let sample = self.unexplained(pending.onset_ms);
+            pending.hear(self.evidence_about(&signature, &sample));
+        }
+        let matches = self.matches(&signature, batch);
+        let confirmed = pending.confirmed_by(&matches, now_ms);
+        // What was mined from a flood's first moments was mined from little.
+        let rate_pps = pending.mined.matched_pps.max(matches.lately_pps);
+        pending.mined.matched_pps = rate_pps;
+        if !confirmed {
+            return false;
         }
         if self.is_aside(pending) {
-            alarm.refusal = Some("too small a part of what arrives to be worth a rule".to_owned());
-            return pending.given_up(now_ms);
+            self.refuse("too small a part of what arrives to be worth a rule");
+            return false;
         }
-        let sample = self.unexplained(alarm.onset_ms);
-        let scene = PacketScene {
-            now_ms,
-            sample: &sample,
-            past: &self.past,
-            flows: &self.flows,
-            handshakes_per_s: self.counts_handshakes.then_some(self.handshakes_per_s),
-            knows_sockets: self.knows_sockets,
-            stopped: &self.stopped,
-        };
         let rule = PacketRule {
             id: self.rules.next_id(),
             signature: signature.clone(),
             words: words::signature(&signature),
             predicates: signature.predicates().iter().map(|p| words::predicate(*p)).collect(),
             projected: pending.mined.projected,
-            evidence: gather(&signature, &scene),
+            evidence: pending.evidence.clone(),
             placed_at_ms: now_ms,
             expires_at_ms: now_ms,
         };
         let id = rule.id;
         match self.rules.place(rule, pending.mined.matched_pps, now_ms) {
             Ok(()) => {
-                self.open_incident(alarm.onset_ms, alarm.observed_pps);
+                self.open_incident(pending.onset_ms, self.rates.suspects_pps);
                 self.note_placed(id);
                 true
             }
             Err(why) => {
-                alarm.refusal = Some(why.to_string());
-                pending.given_up(now_ms)
+                self.refuse(&why.to_string());
+                false
             }
         }
+    }
+
+    fn refuse(&mut self, why: &str) {
+        if let Some(alarm) = &mut self.alarm {
+            alarm.refusal = Some(why.to_owned());
+        }
+    }
+
+    fn evidence_about(
+        &self,
+        signature: &PacketSignature,
+        sample: &PacketSample,
+    ) -> Vec<floodwall_model::Evidence> {
+        let scene = PacketScene {
+            now_ms: self.now_ms,
+            sample,
+            past: &self.past,
+            flows: &self.flows,
+            handshakes_per_s: self.counts_handshakes.then_some(self.handshakes_per_s),
+            knows_sockets: self.knows_sockets,
+            stopped: &self.stopped,
+        };
+        gather(signature, &scene)
+    }
+
+    /// What of this step a signature matches and no rule in force does.
+    fn matches(&self, signature: &PacketSignature, batch: &PacketBatch) -> Matches {
+        let packets = batch
+            .observations
+            .iter()
+            .filter(|o| o.handling.rule().is_none() && signature.matches(&o.facts))
+            .filter(|o| !self.rules.covers(&o.facts))
+            .map(|o| f64::from(o.weight.max(1)))
+            .sum();
+        let from_ms = self.now_ms.saturating_sub(LATELY_MS);
+        let lately: f64 = self
+            .recent
+            .since(from_ms)
+            .filter(|r| !r.explained && signature.matches(&r.facts))
+            .map(|r| r.weight)
+            .sum();
+        let lately_pps = lately * 1000.0 / LATELY_MS as f64;
+        let arrived = self.rates.suspects_step;
+        Matches { packets, arrived, lately_pps, all_pps: self.rates.all_pps }
     }
 
     /// Whether the packets are a by-product of something larger: resets and error messages of
@@ -487,7 +532,8 @@ impl PacketEngine {
         let class = pending.mined.class;
         let reaction = matches!(class, PacketClass::Rst | PacketClass::Icmp);
         let part = if reaction { REACTION_PART_MIN } else { PART_MIN };
-        pending.mined.matched_pps < part * self.rates.suspects_pps
+        pending.mined.matched_pps < part * self.rates.suspects_peak_pps
+            || pending.share().is_some_and(|share| share < part)
     }
 
     fn note_placed(&mut self, id: RuleId) {
@@ -509,7 +555,7 @@ impl PacketEngine {
             &self.channels,
             &Residual { sample: &sample, past: &self.past, knows_sockets: self.knows_sockets },
             handshakes,
-            self.rates.suspects_pps,
+            self.rates.suspects_peak_pps,
             now_ms,
         );
         if guards != self.rules.guards() {
@@ -518,8 +564,12 @@ impl PacketEngine {
                 self.open_incident(onset_ms, sample.rate_pps());
             }
             self.rules.set_guards(guards);
+            let refusal = self.alarm.as_ref().and_then(|a| a.refusal.clone());
             if let Some(incident) = &mut self.incident {
                 incident.note_guards(guards, now_ms);
+                if let Some(why) = refusal.filter(|_| self.rules.active().is_empty()) {
+                    incident.note_nothing_placed(&why, now_ms);
+                }
             }
         }
     }
@@ -608,6 +658,12 @@ impl Unexplained for Residual<'_> {
 
     fn flows(&self, classes: &[PacketClass]) -> usize {
         self.of(classes).map(|r| flow_key(&r.facts)).collect::<HashSet<u64>>().len()
+    }
+
+    fn is_aimed(&self, classes: &[PacketClass]) -> bool {
+        let networks =
+            self.of(classes).map(|r| Source::new(r.facts.destination).network().address());
+        evidence::top_share(networks).is_some_and(|(_, share, _)| share >= 0.5)
     }
 
     fn sees_both_ways(&self, classes: &[PacketClass]) -> bool {

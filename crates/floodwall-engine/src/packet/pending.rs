@@ -1,4 +1,7 @@
-//! A signature on trial: it must match packets that it was not made from.
+//! A signature on trial: it must match packets that it was not made from, and evidence about it is
+//! gathered meanwhile. Floods come in bursts, so a trial outlasts the alarm that began it.
+
+use floodwall_model::Evidence;
 
 use super::mine::MinedPackets;
 
@@ -12,59 +15,173 @@ const CONFIRM_PACKETS_ANY_RATE: f64 = 60.0;
 const STRONG_PART: f64 = 0.4;
 /// … for so long, ms.
 const LAST_MS: u64 = 800;
-/// Without confirmation it is dropped after so long, ms.
-const TRIAL_MS: u64 = 2_000;
-/// Without evidence it is dropped after so long, ms; the next search proposes it anew.
-const PATIENCE_MS: u64 = 1_500;
+/// A pause that ends a burst, ms.
+const PAUSE_MS: u64 = 500;
+/// Without confirmation and evidence it is dropped after so long, ms.
+const TRIAL_MS: u64 = 60_000;
+/// Mined from so many packets, with both kinds of evidence at their strongest, it needs no
+/// confirmation: a flood that comes in short bursts would be over each time.
+const SURE_PACKETS: u64 = 300;
+const SURE_LOG_ODDS: f64 = 6.5;
+/// Suspects since the trial began that make a share of them meaningful.
+const ARRIVED_MIN: f64 = 500.0;
+/// Evidence is gathered anew this often, ms.
+const GATHER_EVERY_MS: u64 = 100;
 
 /// A signature on trial.
 #[derive(Clone, Debug)]
 pub struct PendingPackets {
     /// What was mined.
     pub mined: MinedPackets,
-    /// Since when, ms.
-    pub since_ms: u64,
-    confirmed: bool,
+    /// The first sign of what it is about, ms.
+    pub onset_ms: u64,
+    /// What was found for and against it, the latest of each family.
+    pub evidence: Vec<Evidence>,
+    began_ms: u64,
+    /// Packets matched since the trial began, and suspects of any kind.
+    matched: f64,
+    arrived: f64,
+    burst_began_ms: u64,
+    matched_ms: u64,
+    gathered_ms: u64,
 }
 
-/// How a trial stands.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub enum Verdict {
-    /// Too few later packets yet.
-    Waiting,
-    /// It matches what came later.
-    Confirmed,
-    /// It does not.
-    Failed,
+/// What matched in one step.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Matches {
+    /// Packets in this step.
+    pub packets: f64,
+    /// Suspects of any kind in this step.
+    pub arrived: f64,
+    /// Rate of the matched over the last fifth of a second, packets/s.
+    pub lately_pps: f64,
+    /// Rate of all packets, packets/s.
+    pub all_pps: f64,
 }
 
 impl PendingPackets {
     /// Begins a trial.
-    pub const fn new(mined: MinedPackets, now_ms: u64) -> Self {
-        PendingPackets { mined, since_ms: now_ms, confirmed: false }
+    pub const fn new(mined: MinedPackets, onset_ms: u64, now_ms: u64) -> Self {
+        PendingPackets {
+            mined,
+            onset_ms,
+            evidence: Vec::new(),
+            began_ms: now_ms,
+            matched: 0.0,
+            arrived: 0.0,
+            burst_began_ms: now_ms,
+            matched_ms: now_ms,
+            gathered_ms: 0,
+        }
     }
 
-    /// Judges by `matched` packets that came since the trial began.
-    /// `all_pps` is the rate of all packets, `lately` how many of the matched came in the last
-    /// fifth of a second.
-    pub fn trial(&mut self, matched: f64, lately: f64, all_pps: f64, now_ms: u64) -> Verdict {
-        let age_ms = now_ms.saturating_sub(self.since_ms);
-        let rate_pps = matched * 1000.0 / age_ms.max(1) as f64;
-        if self.confirmed {
-            return Verdict::Confirmed;
+    /// Takes in a step; true when the signature holds up on what came since.
+    pub fn confirmed_by(&mut self, matches: &Matches, now_ms: u64) -> bool {
+        if now_ms > self.began_ms {
+            self.arrived += matches.arrived;
+            self.matched += matches.packets;
         }
-        let strong = self.mined.matched_pps >= STRONG_PART * all_pps;
-        let lasts = strong || (age_ms >= LAST_MS && lately > 0.0);
-        let as_fast = rate_pps >= CONFIRM_SHARE * self.mined.matched_pps;
-        if lasts && matched >= CONFIRM_PACKETS && (as_fast || matched >= CONFIRM_PACKETS_ANY_RATE) {
-            self.confirmed = true;
-            return Verdict::Confirmed;
+        if self.is_sure() {
+            return true;
         }
-        if age_ms > TRIAL_MS { Verdict::Failed } else { Verdict::Waiting }
+        if now_ms <= self.began_ms || matches.packets <= 0.0 {
+            return false;
+        }
+        if now_ms > self.matched_ms + PAUSE_MS {
+            self.burst_began_ms = now_ms;
+        }
+        self.matched_ms = now_ms;
+        let strong = matches.lately_pps >= STRONG_PART * matches.all_pps;
+        let lasts = strong || now_ms >= self.burst_began_ms + LAST_MS;
+        let as_fast = matches.lately_pps >= CONFIRM_SHARE * self.mined.matched_pps;
+        lasts
+            && self.matched >= CONFIRM_PACKETS
+            && (as_fast || self.matched >= CONFIRM_PACKETS_ANY_RATE)
     }
 
-    /// Whether evidence took too long.
+    fn is_sure(&self) -> bool {
+        let sum: f64 = self.evidence.iter().map(|e| e.log_odds).sum();
+        self.mined.mined_from >= SURE_PACKETS
+            && self.mined.projected.hits == 0
+            && sum >= SURE_LOG_ODDS
+    }
+
+    /// Its share of the suspects since the trial began; `None` while that says little.
+    pub fn share(&self) -> Option<f64> {
+        (self.arrived >= ARRIVED_MIN).then(|| self.matched / self.arrived)
+    }
+
+    /// Whether evidence is to be gathered now.
+    pub const fn gathering_due(&mut self, now_ms: u64) -> bool {
+        let due = now_ms >= self.gathered_ms + GATHER_EVERY_MS;
+        if due {
+            self.gathered_ms = now_ms;
+        }
+        due
+    }
+
+    /// Adds what was found; the latest word of each family counts.
+    pub fn hear(&mut self, found: Vec<Evidence>) {
+        for evidence in found {
+            self.evidence.retain(|e| e.family != evidence.family);
+            self.evidence.push(evidence);
+        }
+    }
+
+    /// Whether it took too long.
     pub const fn given_up(&self, now_ms: u64) -> bool {
-        now_ms >= self.since_ms + PATIENCE_MS
+        now_ms >= self.began_ms + TRIAL_MS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use floodwall_model::Collateral;
+    use floodwall_model::packet::{PacketClass, PacketSignature};
+
+    fn pending(matched_pps: f64) -> PendingPackets {
+        let mined = MinedPackets {
+            class: PacketClass::Udp,
+            signature: PacketSignature::default(),
+            matched_pps,
+            mined_from: 50,
+            projected: Collateral::default(),
+        };
+        PendingPackets::new(mined, 0, 1_000)
+    }
+
+    /// Ticks of 50 ms at `pps` until confirmation, beside `other_pps`.
+    fn confirmed_after_ms(pps: f64, other_pps: f64, for_ms: u64) -> Option<u64> {
+        let mut pending = pending(pps);
+        (50..=for_ms).step_by(50).find(|after_ms| {
+            let matches = Matches {
+                packets: pps * 0.05,
+                arrived: pps * 0.05,
+                lately_pps: pps,
+                all_pps: pps + other_pps,
+            };
+            pending.confirmed_by(&matches, 1_000 + after_ms)
+        })
+    }
+
+    #[test]
+    fn a_flood_stronger_than_the_traffic_is_confirmed_at_once() {
+        assert_eq!(confirmed_after_ms(2_000.0, 500.0, 2_000), Some(50));
+    }
+
+    #[test]
+    fn what_is_a_small_part_of_the_traffic_must_last() {
+        assert_eq!(confirmed_after_ms(200.0, 800.0, 700), None, "a short burst");
+        assert!(confirmed_after_ms(200.0, 800.0, 2_000).is_some_and(|ms| ms >= 750));
+    }
+
+    #[test]
+    fn a_flood_that_pauses_is_confirmed_when_it_comes_back() {
+        let mut pending = pending(3_000.0);
+        let burst =
+            Matches { packets: 300.0, arrived: 300.0, lately_pps: 3_000.0, all_pps: 3_500.0 };
+        assert!(!pending.confirmed_by(&Matches { all_pps: 500.0, ..Matches::default() }, 5_000));
+        assert!(pending.confirmed_by(&burst, 20_000));
     }
 }

@@ -56,6 +56,7 @@ struct Profile {
     ttl_entropy: f64,
     top_ttl_share: f64,
     ttl_values: usize,
+    has_v4: bool,
     networks: usize,
     sources: usize,
     first_octet_entropy: f64,
@@ -77,7 +78,9 @@ impl Profile {
         let share =
             |is: &dyn Fn(&PacketFacts) -> bool| packets.iter().filter(|f| is(f)).count() as f64 / n;
         let ttls = counts(packets.iter().map(|f| f.value(PacketAttr::Ttl)));
-        let ports = counts(packets.iter().map(|f| f.value(PacketAttr::SourcePort)));
+        // Later fragments have no ports.
+        let ported = packets.iter().filter(|f| f.class != PacketClass::Fragment);
+        let ports = counts(ported.map(|f| f.value(PacketAttr::SourcePort)));
         let octets: Vec<[u8; 4]> = packets.iter().filter_map(|f| v4(f.source)).collect();
         let low_zero = u16::from(TransportMark::SEQUENCE_LOW_ZERO);
         let constant = |attr: PacketAttr| {
@@ -91,6 +94,7 @@ impl Profile {
             ttl_entropy: entropy(&ttls),
             top_ttl_share: largest(&ttls, 3),
             ttl_values: ttls.len(),
+            has_v4: !octets.is_empty(),
             networks: distinct(packets.iter().map(wide_network_key)),
             sources: distinct(packets.iter().map(source_key)),
             first_octet_entropy: entropy(&counts(octets.iter().map(|o| u16::from(o[0])))),
@@ -137,12 +141,6 @@ impl Profile {
                 ),
             ),
             test(
-                "entropy of the first octet, bits",
-                self.first_octet_entropy,
-                self.first_octet_entropy >= 7.5,
-                "7.5 or more means sources drawn at random from the whole address space".to_owned(),
-            ),
-            test(
                 "sequence numbers divisible by 65,536, share",
                 self.low_zero_share,
                 self.low_zero_share >= 0.5,
@@ -174,7 +172,15 @@ impl Profile {
                 format!("{} values", self.ttl_values),
             ),
         ];
-        if packets >= UNIFORMITY_PACKETS_MIN {
+        if self.has_v4 {
+            tests.push(test(
+                "entropy of the first octet, bits",
+                self.first_octet_entropy,
+                self.first_octet_entropy >= 7.5,
+                "7.5 or more means sources drawn at random from the whole address space".to_owned(),
+            ));
+        }
+        if packets >= UNIFORMITY_PACKETS_MIN && self.has_v4 {
             tests.push(test(
                 "chi-squared of the last octet, per degree of freedom",
                 self.last_octet_chi2,
@@ -297,7 +303,7 @@ fn chi2_per_degree(octets: impl Iterator<Item = u8>) -> f64 {
     }
     let expected: f64 = all / 256.0;
     if expected <= 0.0 {
-        return f64::INFINITY;
+        return 0.0;
     }
     counts.iter().map(|count| (count - expected).powi(2) / expected).sum::<f64>() / 255.0
 }

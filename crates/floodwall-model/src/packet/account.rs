@@ -67,6 +67,8 @@ pub struct PacketAccount {
     pub peak_1s_pps: f64,
     /// Over ten seconds, packets/s.
     pub peak_10s_pps: f64,
+    /// Over one minute, packets/s; 0 in records that did not measure it.
+    pub peak_60s_pps: f64,
     /// Highest mean volume over one second, bits/s of link-layer frames.
     pub peak_1s_bps: f64,
     /// Packets that arrived during the incident.
