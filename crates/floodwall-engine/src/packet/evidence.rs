@@ -40,6 +40,8 @@ const KIND_SHARE_MAX: f64 = 0.02;
 const KIND_LIFT_MIN: f64 = 5.0;
 /// A SYN's sender has had time to acknowledge after so long, ms.
 const ANSWER_MS: u64 = 300;
+/// The same where only some packets are seen and handshakes are counted in all, ms.
+const SAMPLED_ANSWER_MS: u64 = 1_000;
 /// Conversations old enough that are needed to speak of their answers.
 const SETTLED_MIN: usize = 15;
 /// Share of handshakes completed: at most this is a flood's, at least that is visitors'.
@@ -326,6 +328,12 @@ fn handshakes(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Option<Evid
     let sampled = matched.iter().any(|r| r.weight > 1.5);
     let (completed, begun) = match scene.handshakes_per_s {
         Some(completed_per_s) if sampled => {
+            // A crowd's first connections are not completed yet either, and the rate of those that
+            // are is a mean over the last second.
+            let old = matched.iter().filter(|r| r.at_ms + SAMPLED_ANSWER_MS <= scene.now_ms);
+            if old.count() < SETTLED_MIN {
+                return None;
+            }
             let begun = matched.iter().map(|r| r.weight).sum::<f64>() * 1000.0
                 / scene.sample.span_ms.max(1) as f64;
             ((completed_per_s / begun).min(1.0), begun)
