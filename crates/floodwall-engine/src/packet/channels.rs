@@ -104,7 +104,7 @@ impl Channels {
             channel.cusum.update(TUNING, packets, upper, interval_s);
             let keep = (-interval_s).exp();
             channel.last_1s = channel.last_1s * keep + packets * (1.0 - keep) / interval_s;
-            if channel.cusum.at_rest() {
+            if channel.cusum.at_rest() || channel.rest_ms == 0 {
                 channel.rest_ms = now_ms;
             }
             if learning && !channel.cusum.suspicious(TUNING) {

@@ -325,7 +325,7 @@ fn company(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Option<Evidenc
 
 /// Of connections begun long enough ago: how many were carried on?
 fn handshakes(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Option<Evidence> {
-    let sampled = matched.iter().any(|r| r.weight > 1.5);
+    let sampled = matched.iter().any(|r| r.sampled);
     let (completed, begun) = match scene.handshakes_per_s {
         Some(completed_per_s) if sampled => {
             // A crowd's first connections are not completed yet either, and the rate of those that

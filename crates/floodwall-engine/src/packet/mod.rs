@@ -403,9 +403,12 @@ impl PacketEngine {
         }
         let onset_ms = alarm.onset_ms;
         for mined in found {
-            let known = self.rules.has(&mined.signature)
-                || self.pending.iter().any(|p| p.mined.signature == mined.signature);
-            if known {
+            let on_trial = self.pending.iter_mut().find(|p| p.mined.signature == mined.signature);
+            if let Some(pending) = on_trial {
+                pending.mined_again(mined);
+                continue;
+            }
+            if self.rules.has(&mined.signature) {
                 continue;
             }
             if self.pending.len() == PENDING_MAX {
@@ -541,6 +544,12 @@ impl PacketEngine {
         let placed = self.rules.active().iter().find(|s| s.rule.id == id);
         if let (Some(incident), Some(standing)) = (&mut self.incident, placed) {
             incident.note_rule(account::record_of(&standing.rule, now_ms), now_ms);
+            // What it matches and came before it belongs to the account of the sources.
+            let before = self.recent.since(0).filter(|r| !r.explained);
+            for record in before.filter(|r| standing.rule.signature.matches(&r.facts)) {
+                let good = self.flows.is_good_source(&record.facts);
+                incident.note_matched(&record.facts, good, &mut self.random);
+            }
         }
     }
 

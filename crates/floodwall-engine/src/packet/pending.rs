@@ -19,10 +19,9 @@ const LAST_MS: u64 = 800;
 const PAUSE_MS: u64 = 500;
 /// Without confirmation and evidence it is dropped after so long, ms.
 const TRIAL_MS: u64 = 60_000;
-/// Mined from so many packets, with both kinds of evidence at their strongest, it needs no
-/// confirmation: a flood that comes in short bursts would be over each time.
+/// Mined from so many packets, with strong evidence of both kinds, it needs no confirmation: a flood that comes in short bursts would be over each time.
 const SURE_PACKETS: u64 = 300;
-const SURE_LOG_ODDS: f64 = 6.5;
+const SURE_LOG_ODDS: f64 = 5.5;
 /// Suspects since the trial began that make a share of them meaningful.
 const ARRIVED_MIN: f64 = 500.0;
 /// Evidence is gathered anew this often, ms.
@@ -73,6 +72,15 @@ impl PendingPackets {
             matched_ms: now_ms,
             gathered_ms: 0,
         }
+    }
+
+    /// The same signature was found again, in another sample.
+    pub fn mined_again(&mut self, mined: MinedPackets) {
+        let matched_pps = self.mined.matched_pps.max(mined.matched_pps);
+        if mined.mined_from > self.mined.mined_from {
+            self.mined = mined;
+        }
+        self.mined.matched_pps = matched_pps;
     }
 
     /// Takes in a step; true when the signature holds up on what came since.

@@ -16,6 +16,8 @@ pub struct PacketRecord {
     pub facts: PacketFacts,
     /// Packets it stands for.
     pub weight: f64,
+    /// Not every packet was looked at when this one was.
+    pub sampled: bool,
     /// A rule in force spoke about it.
     pub explained: bool,
 }
@@ -27,6 +29,7 @@ impl PacketRecord {
             at_ms: observation.at_ms,
             facts: observation.facts,
             weight: f64::from(observation.weight.max(1)),
+            sampled: observation.weight > 1,
             explained: observation.handling.rule().is_some(),
         }
     }

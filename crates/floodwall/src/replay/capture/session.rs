@@ -45,6 +45,10 @@ const STILL_RAISED_FACTOR: f64 = 1.5;
 /// Silent time given to open incidents to close after the last packet, ms.
 const AFTERMATH_MS_MAX: u64 = 1_800_000;
 
+/// The time given to evidence after the last packet, and its steps, ms.
+const SETTLE_MS: u64 = 1_500;
+const SETTLE_STEP_MS: u64 = 50;
+
 /// Time between two steps after the last packet, ms.
 const AFTERMATH_STEP_MS: u64 = 1_000;
 
@@ -319,6 +323,12 @@ impl Session {
         let end_ms = self.now_ms + STEP_MS;
         self.step(end_ms);
         let mut now_ms = end_ms;
+        // Whether anybody carries on what was begun takes a moment to show, and some recordings
+        // are shorter than that.
+        while now_ms < end_ms + SETTLE_MS {
+            now_ms += SETTLE_STEP_MS;
+            self.step(now_ms);
+        }
         while now_ms < end_ms + AFTERMATH_MS_MAX && self.any_open() {
             now_ms += AFTERMATH_STEP_MS;
             self.step(now_ms);
