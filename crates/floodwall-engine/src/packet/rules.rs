@@ -257,3 +257,6 @@ impl PacketRules {
         self.changed = true;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -322,3 +322,6 @@ fn several_ttls(packets: &[PacketFacts]) -> f64 {
     }
     busy.iter().filter(|(_, ttls)| ttls.len() > 2).count() as f64 / busy.len() as f64
 }
+
+#[cfg(test)]
+mod tests;
