@@ -13,7 +13,6 @@ use floodwall_model::packet::{
 use super::RawPacket;
 use super::rules::RULES_MAX;
 
-
 /// `name` in the headers must equal `value` here.
 fn number(name: &str, value: usize) -> String {
     format!("_Static_assert({name} == {value}, \"{name}\");\n")
