@@ -12,6 +12,17 @@ pub(crate) fn skipped(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let required = std::env::var("FLOODWALL_REQUIRE_ROOT_TESTS").is_ok_and(|v| v == "1");
     assert!(!required, "{test} would be skipped, and FLOODWALL_REQUIRE_ROOT_TESTS=1: {why}");
+    say(&test, why);
+}
+
+/// Says that there are no recordings. They are no part of the project, so that no machine is
+/// required to have them.
+#[allow(dead_code)] // Not every test that shares this file reads recordings.
+pub(crate) fn without_recordings(why: &str) {
+    say(std::thread::current().name().unwrap_or("a test"), why);
+}
+
+fn say(test: &str, why: &str) {
     // In one write, since other tests write at the same time.
     let line = format!("SKIPPED: {test}: {why}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
