@@ -200,8 +200,7 @@ fn reason(complaint: &str) -> &'static str {
         ("TCP", "TCP data offset beyond the packet (marked CUT)"),
         // RFC 8200 § 4.1 wants it first. The stack drops such packets (ipv6_hop_jumbo and
         // ip6_input_finish in net/ipv6); until then nobody is harmed by knowing the ports.
-        ("op-by-op", "hop-by-hop header not first"),
-        ("hop by hop", "hop-by-hop header not first"),
+        ("hop-by-hop", "hop-by-hop header not first"),
         // Eight bytes are all that each kind has for certain; etherparse wants a timestamp's 20.
         ("ICMP", "ICMP timestamp shorter than 20 bytes"),
         // RFC 4302 § 2.2; etherparse refuses length 0, for which the stack's own walk has no rule.
