@@ -8,6 +8,7 @@
 use std::io::Write;
 
 /// Says that the running test is skipped, and why; the caller returns.
+#[allow(dead_code)] // Not every test that shares this file needs root.
 pub(crate) fn skipped(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let required = std::env::var("FLOODWALL_REQUIRE_ROOT_TESTS").is_ok_and(|v| v == "1");
