@@ -46,6 +46,9 @@ pub struct Status {
     pub open_incident: Option<IncidentSummary>,
     /// Refusals since the start, by reason; reasons that never occurred may be left out.
     pub reasons: Vec<ReasonCount>,
+    /// What is done about packets; `None` where the kernel filter is not asked to watch them.
+    #[serde(default)]
+    pub packets: Option<PacketsStatus>,
     /// How well it sees.
     pub health: Health,
 }

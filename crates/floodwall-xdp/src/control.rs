@@ -248,7 +248,12 @@ impl KernelFilter {
         }
         let totals = self.collect_matched()?;
         let before = std::mem::replace(&mut self.control.totals, totals.clone());
-        let mut batch = PacketBatch { lost: totals.lost - before.lost, ..PacketBatch::default() };
+        let mut batch = PacketBatch {
+            lost: totals.lost - before.lost,
+            // The filter asks the kernel's sockets about TCP, and knows what was asked over UDP.
+            knows_sockets: self.sees_own_questions(),
+            ..PacketBatch::default()
+        };
         let classes = totals.classes.iter().zip(&before.classes);
         for (count, (now, then)) in batch.counts.iter_mut().zip(classes) {
             count.packets = now.packets - then.packets;

@@ -19,3 +19,18 @@ fn the_page_lists_every_limit() {
         assert!(page.contains(&format!("`{key}`")), "docs/configuration.md does not tell of {key}");
     }
 }
+
+#[test]
+fn the_page_lists_every_key_of_the_kernel_section() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("docs/configuration.md")).expect("the page");
+    let code = std::fs::read_to_string(root.join("crates/floodwall/src/config/kernel.rs"))
+        .expect("the section");
+    let list = code.split_once("KEYS: &[&str] = &[").and_then(|(_, rest)| rest.split_once(']'));
+    let (list, _) = list.expect("the list of keys");
+    let keys: Vec<&str> = list.split(',').map(|key| key.trim().trim_matches('"')).collect();
+    assert!(keys.len() >= 3, "{keys:?}");
+    for key in keys {
+        assert!(page.contains(&format!("| `{key}` |")), "the page does not tell of {key}");
+    }
+}

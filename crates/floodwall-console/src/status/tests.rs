@@ -38,6 +38,7 @@ fn quiet() -> Status {
         bans: 0,
         open_incident: None,
         reasons: vec![ReasonCount { reason: Reason::Malformed, count: 0 }],
+        packets: None,
         health: Health::default(),
     }
 }

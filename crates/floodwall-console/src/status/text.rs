@@ -18,7 +18,7 @@ const LAG_SHOWN_FROM_MS: u64 = 1_000;
 
 /// The status for people, 80 columns.
 pub fn status_text(status: &Status) -> String {
-    status_text_with(status, None)
+    status_text_with(status, status.packets.as_ref())
 }
 
 /// The status for people with what is done about packets, where packets are watched; 80 columns.

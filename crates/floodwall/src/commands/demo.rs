@@ -11,7 +11,7 @@ use floodwall_model::{IncidentVerdict, Mode};
 use super::Failure;
 use crate::clock::now_ms;
 use crate::demo::{Defence, DefenceCounters, DemoArgs, DemoSite, RuleView};
-use crate::node::{Node, NodeConfig, fresh_seed};
+use crate::node::{KernelWishes, Node, NodeConfig, fresh_seed};
 
 /// The demo's incidents close sooner than real ones, so that the crowd is judged by itself.
 const INCIDENT_CLOSE_MS: u64 = 1_500;
@@ -56,6 +56,7 @@ impl NodeDefence {
             },
             mode: Mode::Protect,
             interface,
+            kernel: KernelWishes::default(),
             database: state.0.join("floodwall.db"),
             control_socket: None,
             loopback_is_bannable: true,

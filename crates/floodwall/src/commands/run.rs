@@ -111,6 +111,12 @@ fn announce(node: &Node, config: &Config) {
     for (address, tls) in node.listening() {
         tracing::info!(%address, tls, "listening");
     }
+    if node.kernel().interface().is_none() {
+        tracing::info!(
+            "no interface is given, so floods of packets are not looked for; name it with \
+             --interface or `interface` to have them stopped"
+        );
+    }
     match config.mode {
         Mode::Shadow => tracing::info!(
             "shadow mode: decisions are recorded, nobody is refused by a rule; add --protect to act"

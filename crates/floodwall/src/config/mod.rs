@@ -22,11 +22,17 @@
 //! certificate = "fullchain.pem"      # relative paths count from the directory of this file
 //! key = "privkey.pem"
 //!
+//! [kernel]                           # all optional
+//! allow = ["203.0.113.0/24"]         # whose packets are never dropped, beside the above
+//! udp_services = [51820]             # beside the ports that programs are bound to
+//! sanity = true                      # drop packets that no working stack sends
+//!
 //! [limits]                           # those of the gateway; each has a default there
 //! body_bytes_max = 10_485_760
 //! ```
 
 mod cross;
+mod kernel;
 mod limits;
 mod mistake;
 mod nearest;
@@ -39,6 +45,7 @@ use std::path::{Path, PathBuf};
 
 use floodwall_model::{Mode, Prefix};
 
+pub use kernel::KernelConfig;
 pub use limits::LimitsConfig;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use site::{CertificateConfig, OriginConfig, SiteConfig};
@@ -75,6 +82,8 @@ pub struct Config {
     pub trusted_proxies: Vec<Prefix>,
     /// The sites, at least one.
     pub sites: Vec<SiteConfig>,
+    /// What the kernel filter has to know.
+    pub kernel: KernelConfig,
     /// Limits that differ from the gateway's defaults.
     pub limits: LimitsConfig,
 }
@@ -139,6 +148,17 @@ impl Config {
         Mistakes::found(None, mistakes).map_or(Ok(config), Err)
     }
 
+    /// Whose packets the kernel filter never drops, each once.
+    pub fn allowed(&self) -> Vec<Prefix> {
+        let mut allowed: Vec<Prefix> = Vec::new();
+        for prefix in self.operators.iter().chain(&self.trusted_proxies).chain(&self.kernel.allow) {
+            if !allowed.contains(prefix) {
+                allowed.push(*prefix);
+            }
+        }
+        allowed
+    }
+
     /// No listener and no site: what a file says comes on top.
     fn empty() -> Config {
         Config {
@@ -151,6 +171,7 @@ impl Config {
             operators: Vec::new(),
             trusted_proxies: Vec::new(),
             sites: Vec::new(),
+            kernel: KernelConfig::default(),
             limits: LimitsConfig::default(),
         }
     }

@@ -6,7 +6,7 @@ use toml_edit::{Item, TableLike, Value};
 
 use super::mistake::{Mistake, Mistakes, Place, line_of};
 use super::nearest::nearest;
-use super::{limits, site, top};
+use super::{kernel, limits, site, top};
 
 /// A value and the line it is on.
 #[derive(Clone, Debug)]
@@ -140,6 +140,54 @@ impl<'a> Reader<'a> {
         in_range
     }
 
+    /// A list of whole numbers from `least` to `most`; others are noted and left out. `None` when
+    /// the key is not there.
+    pub(super) fn integers(
+        &mut self,
+        table: &dyn TableLike,
+        key: &str,
+        least: u64,
+        most: u64,
+    ) -> Option<Vec<At<u64>>> {
+        let item = table.get(key)?;
+        let line = self.key_line(table, key);
+        let allowed = format!("whole numbers from {least} to {most}");
+        let Some(array) = item.as_array() else {
+            self.wrong_type(line, key, item, &format!("a list of {allowed}, as in [{least}]"));
+            return Some(Vec::new());
+        };
+        let mut values = Vec::new();
+        for entry in array {
+            let line = entry.span().map_or(line, |span| line_of(self.text, span.start));
+            let number = entry.as_integer();
+            match number.and_then(|n| u64::try_from(n).ok()).filter(|n| (least..=most).contains(n))
+            {
+                Some(value) => values.push(At { value, line }),
+                None => {
+                    let found = match number {
+                        Some(number) => number.to_string(),
+                        None => type_words(entry).to_owned(),
+                    };
+                    self.wrong(line, format!("`{key}` holds {found}; it must hold {allowed}"));
+                }
+            }
+        }
+        Some(values)
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&mut self, table: &dyn TableLike, key: &str) -> Option<At<bool>> {
+        let item = table.get(key)?;
+        let line = self.key_line(table, key);
+        match item.as_bool() {
+            Some(value) => Some(At { value, line }),
+            None => {
+                self.wrong_type(line, key, item, "true or false, without quotes");
+                None
+            }
+        }
+    }
+
     /// Notes that a value has the wrong type.
     pub(super) fn wrong_type(&mut self, line: usize, key: &str, item: &Item, allowed: &str) {
         let found = item.as_value().map_or("a table", type_words);
@@ -167,6 +215,7 @@ fn unknown_key(key: &str, known: &[&str]) -> String {
     let sections = [
         (top::KEYS, "at the top of the file, before the first [section]"),
         (site::KEYS, "in a [site.\"…\"] section"),
+        (kernel::KEYS, "in the [kernel] section"),
         (limits::KEYS, "in the [limits] section"),
     ];
     for (keys, place) in sections {

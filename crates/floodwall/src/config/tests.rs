@@ -87,6 +87,10 @@ fn the_whole_file_is_read() {
     assert_eq!(certificate.chain, folder("good").join("pem/fullchain.pem"));
     assert_eq!(config.sites[1].origin, OriginConfig { host: "::1".into(), port: 8001 });
     assert_eq!(config.sites[2].names, Vec::<String>::new(), "`*` is every other host");
+    assert_eq!(config.kernel.allow.len(), 2);
+    assert_eq!(config.kernel.udp_services, [443, 51_820]);
+    assert!(!config.kernel.sanity);
+    assert_eq!(config.allowed().len(), 4, "operators and proxies are among them");
     assert_eq!(config.limits.body_bytes_max, Some(10_485_760));
     assert_eq!(config.limits.head_ms, Some(10_000));
     assert_eq!(config.limits.uri_bytes_max, None);

@@ -7,7 +7,7 @@ use toml_edit::TableLike;
 
 use super::nearest::nearest;
 use super::reader::{At, Reader};
-use super::{Config, limits, site};
+use super::{Config, kernel, limits, site};
 
 /// The keys known at the top.
 pub(super) const KEYS: &[&str] = &[
@@ -20,6 +20,7 @@ pub(super) const KEYS: &[&str] = &[
     "operators",
     "trusted_proxies",
     "site",
+    "kernel",
     "limits",
 ];
 
@@ -84,6 +85,8 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &dyn TableLike) -> (Config, P
     places.any_site = table.contains_key("site");
     places.sites = site::read_all(reader, table);
     config.sites = places.sites.iter().filter_map(|read| read.site.clone()).collect();
+    config.kernel = kernel::read(reader, table);
+    kernel::check_room(reader, &config.allowed());
     config.limits = limits::read(reader, table);
     (config, places)
 }
@@ -144,7 +147,7 @@ pub(super) fn check_interface(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn read_prefixes(
+pub(super) fn read_prefixes(
     reader: &mut Reader<'_>,
     table: &dyn TableLike,
     key: &str,

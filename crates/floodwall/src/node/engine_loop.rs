@@ -16,6 +16,8 @@ use floodwall_model::{
     Ban, CheckedPlan, Incident, Mode, Observation, ObservationBatch, Reason, Source, ValueKey,
 };
 
+use super::numbers::IncidentNumbers;
+use super::packet_loop::PacketsView;
 use super::{Parts, lock};
 use crate::clock::now_ms;
 
@@ -45,6 +47,19 @@ pub(crate) struct View {
     pub(crate) incidents: Vec<Incident>,
     /// Bans that were refused by their check or found a table full.
     pub(crate) bans_refused: u64,
+    /// What the packet engine's thread shows.
+    pub(crate) packets: PacketsView,
+}
+
+impl View {
+    /// Shows `incident`, in place of an older state of it.
+    pub(crate) fn show(&mut self, incident: Incident) {
+        self.incidents.retain(|i| i.id != incident.id);
+        if self.incidents.len() >= INCIDENTS_SHOWN_MAX {
+            self.incidents.remove(0);
+        }
+        self.incidents.push(incident);
+    }
 }
 
 /// The thread's state.
@@ -58,8 +73,12 @@ pub(crate) struct EngineLoop {
     origin_failed: u64,
     origin_warned_ms: Option<u64>,
     mode: Mode,
-    /// Bans in force and when they end, at most as many as the board holds, so that all can be lifted at once.
-    banned: HashMap<Source, u64>,
+    /// Bans in force, at most as many as the board holds, so that all can be lifted at once, and
+    /// given to a kernel filter that was put in place later.
+    banned: HashMap<Source, Ban>,
+    /// The kernel filter that has them.
+    fillings: u64,
+    numbers: IncidentNumbers,
 }
 
 impl EngineLoop {
@@ -69,12 +88,15 @@ impl EngineLoop {
         seed: u64,
         batches: Receiver<ObservationBatch>,
         plan: Arc<ArcSwap<CheckedPlan>>,
+        numbers: IncidentNumbers,
     ) -> Self {
         EngineLoop {
             origin_failed: 0,
             origin_warned_ms: None,
             mode: config.mode,
             banned: HashMap::new(),
+            fillings: 0,
+            numbers,
             engine: Engine::new(config, key, seed),
             batches,
             plan,
@@ -136,8 +158,10 @@ impl EngineLoop {
         for effect in effects {
             self.apply(effect, parts);
         }
+        let mut status = self.engine.status();
+        status.incident = status.incident.map(|own| self.numbers.exchange(own));
         let mut view = lock(&parts.view);
-        view.status = Some(self.engine.status());
+        view.status = Some(status);
         view.lag_ms = newest_ms.map_or(0, |at_ms| now_ms.saturating_sub(at_ms));
         view.lost = self.lost;
     }
@@ -163,8 +187,25 @@ impl EngineLoop {
             self.engine.kernel_dropped(dropped);
         }
         parts.kernel.sweep();
+        self.fill_kernel(parts, now_ms);
         self.watch_origin(parts, now_ms);
-        self.banned.retain(|_, until_ms| now_ms < *until_ms);
+        self.banned.retain(|_, ban| now_ms < ban.until_ms);
+    }
+
+    /// A kernel filter that came later, after its interface, knows of no ban.
+    fn fill_kernel(&mut self, parts: &Parts, now_ms: u64) {
+        let fillings = parts.kernel.fillings();
+        if fillings == self.fillings {
+            return;
+        }
+        self.fillings = fillings;
+        let protected = lock(&parts.protected).clone();
+        for ban in self.banned.values().filter(|ban| now_ms < ban.until_ms) {
+            if let Ok(checked) = ban.clone().check(&protected) {
+                // Where the kernel does not take it, the board still closes.
+                parts.kernel.ban(&checked, now_ms);
+            }
+        }
     }
 
     /// Says that an origin fails requests, at most once a minute: nobody looks at counters first.
@@ -189,14 +230,9 @@ impl EngineLoop {
         match effect {
             Effect::Publish(plan) => self.plan.store(plan),
             Effect::Ban(ban) => self.ban(ban, parts),
-            Effect::Incident(incident) => {
-                let mut view = lock(&parts.view);
-                view.incidents.retain(|i| i.id != incident.id);
-                if view.incidents.len() >= INCIDENTS_SHOWN_MAX {
-                    view.incidents.remove(0);
-                }
-                view.incidents.push((*incident).clone());
-                drop(view);
+            Effect::Incident(mut incident) => {
+                incident.id = self.numbers.exchange(incident.id);
+                lock(&parts.view).show((*incident).clone());
                 parts.writer.submit(*incident);
             }
         }
@@ -210,7 +246,7 @@ impl EngineLoop {
             Ok(checked) => {
                 let on_board = parts.bans.ban(&checked).is_ok();
                 if on_board {
-                    self.banned.insert(ban.source, ban.until_ms);
+                    self.banned.insert(ban.source, ban);
                 }
                 parts.kernel.ban(&checked, now_ms()) && on_board
             }

@@ -8,11 +8,16 @@ mod engine_loop;
 mod error;
 mod kernel;
 mod limits;
+mod link;
+mod neighbours;
+mod numbers;
+mod packet_loop;
+mod ports;
 mod status;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -21,23 +26,30 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use floodwall_console::control::{ControlServer, ErrorKind, Request, Response};
 use floodwall_engine::EngineConfig;
+use floodwall_engine::packet::PacketEngineConfig;
 use floodwall_gateway::{
     BanBoard, CertificateFiles, Gateway, GatewayConfig, Links, Listener, Origin, Site,
 };
-use floodwall_model::{CheckedPlan, Incident, Mode, Protected};
+use floodwall_model::{CheckedPlan, Incident, Mode, Prefix, Protected};
 use floodwall_store::{RULE_IDS_RESERVED, Store, Writer};
 
 use crate::clock::now_ms;
 use crate::config::{Config, SiteConfig};
 use engine_loop::{EngineLoop, View};
 pub use error::NodeError;
+use kernel::FilterRequest;
 pub use kernel::Kernel;
+use numbers::{IncidentNumbers, PACKET_RULE_IDS};
+use packet_loop::PacketLoop;
 
 /// Batches waiting for the engine. When full: the gateway drops batches and counts what they held.
 const BATCHES_WAITING_MAX: usize = 256;
 
 /// The database's name in the state directory.
 const DATABASE: &str = "floodwall.db";
+
+/// Beside the database: the value of net.ipv4.tcp_syncookies to put back after a kill -9.
+const SYNCOOKIES_NOTE: &str = "tcp_syncookies";
 
 /// What a node is made from.
 #[derive(Clone, Debug)]
@@ -50,6 +62,8 @@ pub struct NodeConfig {
     pub mode: Mode,
     /// Where to put the kernel filter.
     pub interface: Option<String>,
+    /// What the kernel filter has to know.
+    pub kernel: KernelWishes,
     /// The database.
     pub database: PathBuf,
     /// The control socket; `None`: none.
@@ -61,12 +75,30 @@ pub struct NodeConfig {
     pub seed: u64,
 }
 
+/// What the kernel filter has to know beside where it sits.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct KernelWishes {
+    /// Whose packets are never dropped.
+    pub allow: Vec<Prefix>,
+    /// UDP ports that are open although no program on this host is bound to them.
+    pub udp_services: Vec<u16>,
+    /// Drop packets that no working stack sends.
+    pub sanity: bool,
+}
+
+impl Default for KernelWishes {
+    fn default() -> Self {
+        KernelWishes { allow: Vec::new(), udp_services: Vec::new(), sanity: true }
+    }
+}
+
 /// A running node. Stop it with [`Node::stop`]; dropping it stops it too, without waiting for
 /// requests that are under way.
 pub struct Node {
     parts: Arc<Parts>,
     control: Option<ControlServer>,
     engine: Option<JoinHandle<()>>,
+    packets: Option<JoinHandle<()>>,
     config: NodeConfig,
 }
 
@@ -80,11 +112,26 @@ pub(crate) struct Parts {
     writer: Writer,
     stopping: AtomicBool,
     mode: Mutex<Mode>,
+    /// Whom no ban may hit: the operators', and the neighbours found last.
     protected: Mutex<Protected>,
+    wishes: Mutex<Wishes>,
     sites: Mutex<Vec<(String, String)>>,
     /// Whether TLS is spoken, per listener in the order configured.
     tls: Mutex<Vec<bool>>,
     started_at_ms: u64,
+}
+
+/// The part of the configuration that is put together with what the host says by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Wishes {
+    protected: Protected,
+    udp_services: Vec<u16>,
+}
+
+impl Wishes {
+    fn of(config: &NodeConfig) -> Wishes {
+        Wishes { protected: protected(config), udp_services: config.kernel.udp_services.clone() }
+    }
 }
 
 impl Parts {
@@ -116,6 +163,11 @@ impl NodeConfig {
             engine: EngineConfig::default(),
             mode: config.mode,
             interface: config.interface.clone(),
+            kernel: KernelWishes {
+                allow: config.allowed(),
+                udp_services: config.kernel.udp_services.clone(),
+                sanity: config.kernel.sanity,
+            },
             database: config.state_dir.join(DATABASE),
             control_socket: Some(config.control_socket.clone()),
             loopback_is_bannable: false,
@@ -151,9 +203,15 @@ impl Node {
             tracing::warn!(incident = id, "closed an incident that the last run left open");
         }
         let value_key = store.value_key()?;
+        let incidents = Arc::new(AtomicU64::new(store.next_incident_id()?));
+        let packet_config = PacketEngineConfig {
+            mode: config.mode,
+            incident_close_ms: config.engine.incident_close_ms,
+            next_rule_id: store.reserve_rule_ids(PACKET_RULE_IDS)?.0,
+            ..PacketEngineConfig::default()
+        };
         let engine_config = EngineConfig {
             mode: config.mode,
-            next_incident_id: store.next_incident_id()?,
             next_rule_id: store.reserve_rule_ids(RULE_IDS_RESERVED)?.0,
             ..config.engine.clone()
         };
@@ -164,13 +222,14 @@ impl Node {
         let links =
             Links { value_key, plan: Arc::clone(&plan), bans: Arc::clone(&bans), observations };
         let gateway = Gateway::start(config.gateway.clone(), links)?;
-        let kernel = Kernel::attach(config.interface.as_deref(), &gateway)?;
+        let kernel = attach_kernel(&config, &gateway)?;
         let writer = Writer::start(store).map_err(NodeError::Thread)?;
         let parts = Arc::new(Parts {
             view: Mutex::new(View::default()),
             stopping: AtomicBool::new(false),
             mode: Mutex::new(config.mode),
             protected: Mutex::new(protected(&config)),
+            wishes: Mutex::new(Wishes::of(&config)),
             sites: Mutex::new(site_names(&config.gateway)),
             tls: Mutex::new(config.gateway.listeners.iter().map(|l| l.tls).collect()),
             store: Mutex::new(reader),
@@ -180,21 +239,29 @@ impl Node {
             writer,
             started_at_ms,
         });
-        let engine = EngineLoop::new(engine_config, value_key, config.seed, batches, plan);
-        let engine = {
-            let parts = Arc::clone(&parts);
-            std::thread::Builder::new()
-                .name("floodwall-engine".into())
-                .spawn(move || engine.run(&parts))
-                .map_err(NodeError::Thread)?
-        };
-        let mut node = Node { parts, control: None, engine: Some(engine), config };
+        packet_loop::refresh(&parts);
+        let numbers = IncidentNumbers::new(Arc::clone(&incidents));
+        let engine = EngineLoop::new(engine_config, value_key, config.seed, batches, plan, numbers);
+        let packets = PacketLoop::new(packet_config, config.seed, IncidentNumbers::new(incidents));
+        let mut node = Node { parts, control: None, engine: None, packets: None, config };
+        node.engine = Some(node.spawn("floodwall-engine", move |parts| engine.run(parts))?);
+        node.packets = Some(node.spawn("floodwall-packets", move |parts| packets.run(parts))?);
         if let Some(path) = node.config.control_socket.clone() {
             let parts = Arc::clone(&node.parts);
             node.control =
                 Some(ControlServer::start(&path, move |request| answer(&parts, request))?);
         }
         Ok(node)
+    }
+
+    fn spawn(
+        &self,
+        name: &str,
+        work: impl FnOnce(&Parts) + Send + 'static,
+    ) -> Result<JoinHandle<()>, NodeError> {
+        let parts = Arc::clone(&self.parts);
+        let thread = std::thread::Builder::new().name(name.into());
+        thread.spawn(move || work(&parts)).map_err(NodeError::Thread)
     }
 
     /// The gateway.
@@ -244,6 +311,7 @@ impl Node {
             ("state_dir", config.database != self.config.database),
             ("control_socket", config.control_socket != self.config.control_socket),
             ("interface", config.interface != self.config.interface),
+            ("sanity", config.kernel.sanity != self.config.kernel.sanity),
         ];
         if let Some((key, _)) = fixed.iter().find(|(_, changed)| *changed) {
             return Err(NodeError::NeedsRestart(key));
@@ -253,7 +321,9 @@ impl Node {
         *lock(&self.parts.mode) = config.mode;
         *lock(&self.parts.sites) = site_names(&config.gateway);
         *lock(&self.parts.tls) = config.gateway.listeners.iter().map(|l| l.tls).collect();
-        *lock(&self.parts.protected) = protected(&config);
+        *lock(&self.parts.wishes) = Wishes::of(&config);
+        self.parts.kernel.set_allow(config.kernel.allow.clone());
+        packet_loop::refresh(&self.parts);
         self.config = config;
         Ok(())
     }
@@ -268,10 +338,11 @@ impl Node {
 
     fn end(&mut self) {
         self.parts.stopping.store(true, Ordering::Relaxed);
-        if let Some(engine) = self.engine.take() {
-            // The engine's thread never panics on input; if it did, stopping goes on regardless.
-            let _ = engine.join();
+        for thread in [self.engine.take(), self.packets.take()].into_iter().flatten() {
+            // The engines' threads never panic on input; if one did, stopping goes on regardless.
+            let _ = thread.join();
         }
+        self.parts.kernel.detach();
     }
 }
 
@@ -279,6 +350,17 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn attach_kernel(config: &NodeConfig, gateway: &Gateway) -> Result<Kernel, NodeError> {
+    let request = FilterRequest {
+        interface: config.interface.clone(),
+        sanity: config.kernel.sanity,
+        state_file: config.database.with_file_name(SYNCOOKIES_NOTE),
+    };
+    let loopback = config.interface.as_deref() == Some("lo");
+    let services = packet_loop::services(&config.kernel.udp_services, loopback, gateway);
+    Ok(Kernel::attach(request, config.kernel.allow.clone(), services, gateway)?)
 }
 
 fn site_names(gateway: &GatewayConfig) -> Vec<(String, String)> {
@@ -292,6 +374,7 @@ fn site_names(gateway: &GatewayConfig) -> Vec<(String, String)> {
 fn protected(config: &NodeConfig) -> Protected {
     let mut prefixes = config.gateway.operators.clone();
     prefixes.extend(&config.gateway.trusted_proxies);
+    prefixes.extend(&config.kernel.allow);
     Protected {
         prefixes,
         // On the loopback interface everybody has a loopback address.
