@@ -59,4 +59,7 @@ setup_build() {
 setup_tests() {
   need iproute2 "network namespaces, for tests of the kernel filter" has ip ||
     say "Tests that need network namespaces will be skipped."
+  # Some users' PATH leaves /usr/sbin out.
+  need nftables "tests of the tier for hosts without BPF" test -x /usr/sbin/nft ||
+    say "Tests that need nftables will be skipped."
 }

@@ -50,6 +50,12 @@ pub enum AttachError {
         /// The interface.
         interface: String,
     },
+    /// Another process uses the nftables table `inet floodwall` in this network namespace.
+    #[error("another Floodwall keeps its bans in the nftables table `inet floodwall`")]
+    TableTaken,
+    /// The program `nft` is not installed, or not where it is looked for.
+    #[error("the program `nft` is not there: install the package nftables")]
+    NftMissing,
     /// Every tier failed.
     #[error("no kernel filter can be attached: {}", why.join("; "))]
     NoTier {
@@ -73,7 +79,9 @@ impl AttachError {
             | AttachError::NothingToFilter
             | AttachError::TooManyBans { .. }
             | AttachError::InterfaceUnknown { .. }
-            | AttachError::InterfaceTaken { .. } => Fault::Operator,
+            | AttachError::InterfaceTaken { .. }
+            | AttachError::TableTaken
+            | AttachError::NftMissing => Fault::Operator,
             AttachError::NoTier { .. } | AttachError::Kernel { .. } => Fault::Kernel,
         }
     }

@@ -190,17 +190,9 @@ impl KernelFilter {
     }
 
     fn count_refusal(&mut self, result: &Result<(), BanError>) {
-        let count = match result {
-            Ok(()) => return,
-            Err(BanError::Over) => &mut self.refusals.over,
-            Err(BanError::Full { .. }) => &mut self.refusals.full,
-            Err(BanError::Allowed { .. }) => &mut self.refusals.allowed,
-            Err(BanError::Kernel(_)) => &mut self.refusals.kernel,
-            Err(BanError::NeverBanned(_) | BanError::TooWide(_) | BanError::NotExact(_)) => {
-                &mut self.refusals.never_banned
-            }
-        };
-        *count += 1;
+        if let Err(error) = result {
+            count_refusal(&mut self.refusals, error);
+        }
     }
 
     fn try_ban(&mut self, ban: &Ban, now_ms: u64) -> Result<(), BanError> {
@@ -503,9 +495,23 @@ impl Taken<'_> {
     }
 }
 
+/// Every refusal under its reason.
+pub(crate) fn count_refusal(refusals: &mut BanRefusals, error: &BanError) {
+    let count = match error {
+        BanError::Over => &mut refusals.over,
+        BanError::Full { .. } => &mut refusals.full,
+        BanError::Allowed { .. } => &mut refusals.allowed,
+        BanError::Kernel(_) => &mut refusals.kernel,
+        BanError::NeverBanned(_) | BanError::TooWide(_) | BanError::NotExact(_) => {
+            &mut refusals.never_banned
+        }
+    };
+    *count += 1;
+}
+
 /// How much of `ban` is left at `now_ms`: no more than its own length, although the wall clock may
 /// have stepped back, and no more than any ban may last. None when it is over.
-fn remaining_ms(ban: &Ban, now_ms: u64) -> Option<u64> {
+pub(crate) fn remaining_ms(ban: &Ban, now_ms: u64) -> Option<u64> {
     let left_ms = ban.until_ms.checked_sub(now_ms).filter(|left_ms| *left_ms > 0)?;
     Some(left_ms.min(ban.until_ms.saturating_sub(ban.from_ms)).min(BAN_TTL_MS_MAX))
 }
@@ -522,7 +528,7 @@ const NEVER_BANNED: [(IpAddr, u8); 4] = [
 /// The key of `source`, unless a ban would cover this host or its neighbours on the link: `::/64`
 /// holds `::1`, and `fe80::/64` the routers and neighbour discovery (RFC 4291 §§ 2.5.3, 2.5.6). A
 /// free place in the kernel's table looks like 0.0.0.0, which nobody has.
-fn bannable_key(source: Source) -> Result<BanKey, BanError> {
+pub(crate) fn bannable_key(source: Source) -> Result<BanKey, BanError> {
     let prefix = source.counted();
     let never = match prefix.address() {
         IpAddr::V4(v4) => v4 == std::net::Ipv4Addr::LOCALHOST || v4.is_unspecified(),

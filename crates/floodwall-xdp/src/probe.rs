@@ -1,5 +1,9 @@
 //! What this host can do, asked without attaching anything.
 
+pub mod cost;
+pub mod link;
+mod netlink;
+
 use aya::programs::ProgramType;
 use aya::sys::BpfHelper;
 use aya::util::KernelVersion;

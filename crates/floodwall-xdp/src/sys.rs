@@ -62,7 +62,7 @@ fn ask_interface(interface: &str, question: libc::Ioctl) -> io::Result<libc::ifr
     }
     // SAFETY: `socket` was just opened and is owned by nobody else.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-    // SAFETY: both questions asked here read the name and write into the ifreq they are given,
+    // SAFETY: every question asked here reads the name and writes into the ifreq it is given,
     // which lives through the call.
     let status = unsafe { libc::ioctl(socket.as_raw_fd(), question, &mut request) };
     if status < 0 {
@@ -103,6 +103,42 @@ pub(crate) fn local_addresses() -> io::Result<Vec<IpAddr>> {
     // SAFETY: the list that getifaddrs gave, freed once; nothing of it is kept.
     unsafe { libc::freeifaddrs(first) };
     Ok(addresses)
+}
+
+/// The number of `interface` in the calling thread's network namespace.
+///
+/// # Errors
+/// As [`link_layer`].
+pub(crate) fn interface_index(interface: &str) -> io::Result<u32> {
+    let answer = ask_interface(interface, libc::SIOCGIFINDEX)?;
+    // SAFETY: a successful SIOCGIFINDEX has written ifru_ifindex, and any bytes are an int.
+    Ok(u32::try_from(unsafe { answer.ifr_ifru.ifru_ifindex }).unwrap_or(0))
+}
+
+/// The names of the interfaces that are up and have an IP address, sorted.
+pub(crate) fn interfaces_with_address() -> io::Result<Vec<String>> {
+    let mut first: *mut libc::ifaddrs = std::ptr::null_mut();
+    // SAFETY: it writes a pointer to a list into `first`, freed below.
+    if unsafe { libc::getifaddrs(&mut first) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut names = std::collections::BTreeSet::new();
+    let mut next = first;
+    // SAFETY: `next` is null or an entry of the list, which lives until it is freed below.
+    while let Some(entry) = unsafe { next.as_ref() } {
+        // SAFETY: ifa_addr is null or a socket address that lives as long as the list.
+        let family = unsafe { entry.ifa_addr.as_ref() }.map(|a| i32::from(a.sa_family));
+        let up = entry.ifa_flags & libc::IFF_UP as libc::c_uint != 0;
+        if up && matches!(family, Some(libc::AF_INET | libc::AF_INET6)) {
+            // SAFETY: ifa_name is a string that ends with a zero and lives as long as the list.
+            let name = unsafe { std::ffi::CStr::from_ptr(entry.ifa_name) };
+            names.insert(name.to_string_lossy().into_owned());
+        }
+        next = entry.ifa_next;
+    }
+    // SAFETY: the list that getifaddrs gave, freed once; nothing of it is kept.
+    unsafe { libc::freeifaddrs(first) };
+    Ok(names.into_iter().collect())
 }
 
 /// Returns when every CPU has left what it was doing in the kernel, BPF programs among it

@@ -33,6 +33,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Check a configuration file and report all mistakes in it
     Check(CheckArgs),
+    /// Say what this host can do against floods of packets, and what is missing
+    Doctor(DoctorArgs),
     /// Show what the running Floodwall is doing
     Status(StatusArgs),
     /// List incidents
@@ -80,6 +82,17 @@ pub struct CheckArgs {
     /// The file
     pub file: PathBuf,
     /// Print the mistakes as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Say what this host can do against floods of packets, and what is missing.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Look at this network interface only [default: each that is up and has an address]
+    #[arg(long, value_name = "NAME")]
+    pub interface: Option<String>,
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -1,12 +1,14 @@
 //! What the integration tests share: skipping, packets built in code, and network namespaces.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub(crate) mod cable;
 pub(crate) mod damaged;
 pub(crate) mod frames;
 pub(crate) mod namespace;
 pub(crate) mod packet;
 pub(crate) mod plan;
 pub(crate) mod skip;
+pub(crate) mod wire;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

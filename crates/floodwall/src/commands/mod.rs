@@ -1,11 +1,12 @@
 //! One file per command, and the one place that decides exit codes and streams.
 //!
 //! 0: done. 1: it could not be done; the reason is on standard error. 2: what was typed makes no
-//! sense (clap). 3: `check` found mistakes.
+//! sense (clap). 3: `check` found mistakes. `doctor`: 1 if nothing works in the kernel.
 
 mod ask;
 mod check;
 mod demo;
+mod doctor;
 mod run;
 
 use std::io::Write;
@@ -23,6 +24,7 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Replay(args) => crate::replay::run(args).map_err(Failure::from),
         Command::Check(args) => return check::run(&args),
+        Command::Doctor(args) => return doctor::run(&args),
         Command::Status(args) => ask::status(&args),
         Command::Incidents(args) => ask::incidents(&args),
         Command::Report(args) => ask::report(&args),
