@@ -12,7 +12,7 @@ use floodwall_model::{Evidence, Family};
 use super::company::StoppedSources;
 use super::flows::Flows;
 use super::past::PacketPast;
-use super::recent::PacketSample;
+use super::recent::{PacketSample, RecentPackets};
 use super::record::{PacketRecord, flow_key, is_syn, source_key, target_key, wide_network_key};
 
 /// Matched packets below which nothing is said.
@@ -44,6 +44,8 @@ const ANSWER_MS: u64 = 300;
 const SAMPLED_ANSWER_MS: u64 = 1_000;
 /// Conversations old enough that are needed to speak of their answers.
 const SETTLED_MIN: usize = 15;
+/// Of them, so many are looked at.
+const SETTLED_MAX: usize = 2_000;
 /// Share of handshakes completed: at most this is a flood's, at least that is visitors'.
 const COMPLETED_FLOOD_MAX: f64 = 0.05;
 const COMPLETED_VISITORS_MIN: f64 = 0.5;
@@ -65,6 +67,8 @@ pub struct PacketScene<'a> {
     pub now_ms: u64,
     /// What arrives now and no rule explains.
     pub sample: &'a PacketSample,
+    /// The last seconds: what arrives now is too young to have been answered.
+    pub recent: &'a RecentPackets,
     /// The past.
     pub past: &'a PacketPast,
     /// What became of connections.
@@ -84,7 +88,7 @@ pub fn gather(signature: &PacketSignature, scene: &PacketScene<'_>) -> Vec<Evide
     if matched.len() < PACKETS_MIN {
         return Vec::new();
     }
-    [identity(&matched, scene), kind(&matched, scene), conduct(&matched, scene)]
+    [identity(&matched, scene), kind(&matched, scene), conduct(signature, &matched, scene)]
         .into_iter()
         .flatten()
         .collect()
@@ -243,7 +247,11 @@ fn kind(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Option<Evidence> 
 }
 
 /// E3: what its senders do.
-fn conduct(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Option<Evidence> {
+fn conduct(
+    signature: &PacketSignature,
+    matched: &[&PacketRecord],
+    scene: &PacketScene<'_>,
+) -> Option<Evidence> {
     let flows = distinct(matched.iter().map(|r| flow_key(&r.facts)));
     // A SYN-ACK alone, never followed by anything of its conversation, is already out of order.
     let syn_acks = matched.iter().all(|r| r.facts.class == PacketClass::SynAck);
@@ -262,12 +270,12 @@ fn conduct(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Option<Evidenc
         // Many sources do not share out a scan's ports among themselves at such a rate.
         let sprayed = sources >= SPRAY_SOURCES_MIN && rate >= SPRAY_SYN_PPS_MIN;
         let flood = comes_again || sprayed;
-        return if flood { handshakes(matched, scene) } else { company(matched, scene) };
+        return if flood { handshakes(signature, matched, scene) } else { company(matched, scene) };
     }
     if !(syn_acks || comes_again || sources >= FLOWS_MIN || rate >= SPRAY_PPS_MIN) {
         return company(matched, scene);
     }
-    let settled = settled(matched, scene);
+    let settled = settled(signature, scene);
     if settled.len() < SETTLED_MIN {
         return None;
     }
@@ -301,12 +309,21 @@ fn conduct(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Option<Evidenc
 }
 
 /// Of what was begun long enough ago for an answer: whether it was carried on.
-fn settled(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Vec<bool> {
-    matched
-        .iter()
-        .filter(|r| r.at_ms + ANSWER_MS <= scene.now_ms)
+fn settled(signature: &PacketSignature, scene: &PacketScene<'_>) -> Vec<bool> {
+    older(signature, scene, ANSWER_MS)
         .filter_map(|r| scene.flows.was_followed(&r.facts))
+        .take(SETTLED_MAX)
         .collect()
+}
+
+/// Matched packets of the last seconds that are at least `age_ms` old.
+fn older<'a>(
+    signature: &'a PacketSignature,
+    scene: &'a PacketScene<'_>,
+    age_ms: u64,
+) -> impl Iterator<Item = PacketRecord> + 'a {
+    let until_ms = scene.now_ms.saturating_sub(age_ms);
+    scene.recent.since(0).filter(move |r| r.at_ms <= until_ms && signature.matches(&r.facts))
 }
 
 /// Few conversations say nothing by themselves, but their senders may be known already.
@@ -324,14 +341,17 @@ fn company(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Option<Evidenc
 }
 
 /// Of connections begun long enough ago: how many were carried on?
-fn handshakes(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Option<Evidence> {
+fn handshakes(
+    signature: &PacketSignature,
+    matched: &[&PacketRecord],
+    scene: &PacketScene<'_>,
+) -> Option<Evidence> {
     let sampled = matched.iter().any(|r| r.sampled);
     let (completed, begun) = match scene.handshakes_per_s {
         Some(completed_per_s) if sampled => {
             // A crowd's first connections are not completed yet either, and the rate of those that
             // are is a mean over the last second.
-            let old = matched.iter().filter(|r| r.at_ms + SAMPLED_ANSWER_MS <= scene.now_ms);
-            if old.count() < SETTLED_MIN {
+            if older(signature, scene, SAMPLED_ANSWER_MS).take(SETTLED_MIN).count() < SETTLED_MIN {
                 return None;
             }
             let begun = matched.iter().map(|r| r.weight).sum::<f64>() * 1000.0
@@ -339,7 +359,7 @@ fn handshakes(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Option<Evid
             ((completed_per_s / begun).min(1.0), begun)
         }
         _ => {
-            let settled = settled(matched, scene);
+            let settled = settled(signature, scene);
             if settled.len() < SETTLED_MIN {
                 return None;
             }

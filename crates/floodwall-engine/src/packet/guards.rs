@@ -7,10 +7,8 @@ use floodwall_model::packet::{Guards, PacketClass};
 
 use super::channels::Channels;
 
-/// A signature has so long to be found before a guard is raised, ms, …
-const PATIENCE_MS: u64 = 800;
-/// … unless the flood is so strong, packets/s.
-const STRONG_PPS: f64 = 20_000.0;
+/// A signature has so long to be found before a guard is raised, ms.
+const PATIENCE_MS: u64 = 1_300;
 /// Unexplained excess that raises the guard for new connections, packets/s, …
 const RAISE_SYN_PPS_MIN: f64 = 60.0;
 /// … and the others, which a crowd's stray packets shall not raise, …
@@ -21,7 +19,7 @@ const RAISE_FACTOR: f64 = 5.0;
 /// flood causes elsewhere.
 const PART_MIN: f64 = 0.1;
 /// A guard falls when it was not needed for so long, ms.
-const LOWER_MS: u64 = 30_000;
+const LOWER_MS: u64 = 5_000;
 
 #[derive(Copy, Clone, Debug, Default)]
 struct Guard {
@@ -41,8 +39,7 @@ impl Guard {
             return;
         }
         let since_ms = *self.above_since_ms.get_or_insert(now_ms);
-        let strong = unexplained_pps >= STRONG_PPS;
-        if strong || now_ms >= since_ms + PATIENCE_MS {
+        if now_ms >= since_ms + PATIENCE_MS {
             self.up = true;
         }
         self.needed_ms = now_ms;

@@ -499,6 +499,7 @@ impl PacketEngine {
         let scene = PacketScene {
             now_ms: self.now_ms,
             sample,
+            recent: &self.recent,
             past: &self.past,
             flows: &self.flows,
             handshakes_per_s: self.counts_handshakes.then_some(self.handshakes_per_s),

@@ -201,7 +201,7 @@ impl EngineLoop {
         self.fillings = fillings;
         let protected = lock(&parts.protected).clone();
         for ban in self.banned.values().filter(|ban| now_ms < ban.until_ms) {
-            if let Ok(checked) = ban.clone().check(&protected) {
+            if let Ok(checked) = ban.check(&protected) {
                 // Where the kernel does not take it, the board still closes.
                 parts.kernel.ban(&checked, now_ms);
             }

@@ -58,7 +58,8 @@ pub(super) struct Ceiling {
 
 pub(super) fn judge(facts: &Facts) -> Verdict {
     let interfaces: Vec<Expected> = facts.interfaces.iter().map(|i| expected(facts, i)).collect();
-    let no_interface = vec!["XDP: no interface is named, so there is nothing to sit on".to_owned()];
+    let no_interface =
+        vec!["no XDP: no interface is named, so there is nothing to sit on".to_owned()];
     let without_interface = below_xdp(facts, None, no_interface);
     let works = without_interface.tier != Tier::None
         || interfaces.iter().any(|expected| expected.tier != Tier::None);
@@ -76,9 +77,9 @@ pub(super) fn judge(facts: &Facts) -> Verdict {
 fn expected(facts: &Facts, interface: &Interface) -> Expected {
     let name = Some(interface.name.clone());
     if let Some(why) = no_xdp(facts, interface) {
-        return below_xdp(facts, name, vec![format!("XDP: {why}")]);
+        return below_xdp(facts, name, vec![format!("no XDP: {why}")]);
     }
-    let native = |why: &str| vec![format!("native XDP: {why}")];
+    let native = |why: &str| vec![format!("no native XDP: {why}")];
     let (tier, why_not_better) = match interface.native_xdp {
         Native::Yes => (Tier::XdpNative, vec![]),
         Native::No => (Tier::XdpGeneric, native("the driver of this interface cannot")),
@@ -127,7 +128,7 @@ fn below_xdp(facts: &Facts, interface: Option<String>, mut why: Vec<String>) -> 
                 tier = candidate;
                 break;
             }
-            Some(reason) => why.push(format!("{name}: {reason}")),
+            Some(reason) => why.push(format!("no {name}: {reason}")),
         }
     }
     Expected { interface, tier, why_not_better: why }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::facts::{Facts, Interface, Limit, Native, Trial};
+use super::facts::{Facts, Interface, Limit, Trial};
 use super::verdict::{Ceiling, Expected, Tier, Verdict, on_it};
 
 /// Columns of the text.
@@ -52,7 +52,11 @@ pub(super) fn text(facts: &Facts, verdict: &Verdict) -> String {
 fn now(page: &mut Page, facts: &Facts) {
     page.heading("In force now");
     let Some(running) = &facts.running else {
-        page.item("", "No Floodwall answers at its usual place, so nothing is in force.");
+        page.item(
+            "",
+            "No Floodwall answers this user at the usual place. One that another user started, or \
+             with a place of its own for its files, would not be seen here.",
+        );
         return;
     };
     let on = running.interface.as_ref().map_or(String::new(), |name| format!(" on {name}"));
@@ -69,7 +73,7 @@ fn where_it_sits(page: &mut Page, facts: &Facts, verdict: &Verdict) {
         let off = if interface.up { "" } else { ", switched off" };
         let label = format!("With --interface {} (driver: {driver}{off})", interface.name);
         sits(page, &label, expected);
-        if let Some(note) = attached(facts, interface) {
+        if let Some(note) = attached(facts, interface, expected.tier) {
             page.item("  ", &note);
         }
     }
@@ -79,7 +83,7 @@ fn where_it_sits(page: &mut Page, facts: &Facts, verdict: &Verdict) {
 fn sits(page: &mut Page, label: &str, expected: &Expected) {
     page.item("", &format!("{label}: {}", tier_words(expected.tier)));
     for why in &expected.why_not_better {
-        page.item("  ", &format!("not better because of {why}."));
+        page.item("  ", &format!("{why}."));
     }
 }
 
@@ -105,12 +109,13 @@ const fn tier_words(tier: Tier) -> &'static str {
     }
 }
 
-fn attached(facts: &Facts, interface: &Interface) -> Option<String> {
+/// What is to be said about what sits on an interface, and about what was not tried there.
+fn attached(facts: &Facts, interface: &Interface, tier: Tier) -> Option<String> {
     match interface.xdp_attached {
         Some(true) if on_it(facts.running.as_ref(), &interface.name) => None,
         Some(true) => Some("another XDP program sits on it now.".to_owned()),
-        Some(false) if interface.native_xdp == Native::Yes => Some(
-            "by what driver and kernel say; not tried, since that could interrupt it.".to_owned(),
+        Some(false) if tier == Tier::XdpNative => Some(
+            "that is what the driver says of itself; not tried, since that could interrupt the network.".to_owned(),
         ),
         Some(false) => None,
         None => Some("whether another XDP program sits on it could not be asked.".to_owned()),
@@ -146,10 +151,7 @@ fn host(page: &mut Page, facts: &Facts, verdict: &Verdict) {
         if facts.btf { "there" } else { "not there; Floodwall does not need them" },
     );
     page.fact("SYN cookies", &syn_cookies(facts, verdict));
-    page.fact(
-        "Seeing own questions",
-        &trial("works, so answers to them are let in", &facts.egress),
-    );
+    page.fact("Own questions seen", &trial("works, so answers to them are let in", &facts.egress));
     page.fact("Socket filter", &trial("works, tried on a socket of our own", &facts.socket_filter));
     page.fact("nftables", &trial("works, the kernel would take the table", &facts.nftables));
     page.fact("Open files", &limit(facts.open_files_max, ""));
@@ -214,7 +216,9 @@ fn speed(page: &mut Page, facts: &Facts, ceiling: Option<Ceiling>) {
             page.fact("  against 64 rules", &format!("{} ns", costs.rules_64_miss_ns));
             page.fact(
                 "  SYN with a cookie",
-                &costs.syn_cookie_ns.map_or("not measured".to_owned(), |ns| format!("{ns} ns")),
+                &costs.syn_cookie_ns.map_or("not measured".to_owned(), |ns| {
+                    format!("{ns} ns, measured one at a time, which costs more")
+                }),
             );
             page.item(
                 "",
@@ -247,7 +251,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);

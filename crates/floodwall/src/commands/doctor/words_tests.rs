@@ -2,7 +2,7 @@
 //!
 //! FLOODWALL_BLESS=1 writes the golden pages anew; read them aloud before keeping them.
 
-use super::super::facts::{Costs, Helper, Limit, Running};
+use super::super::facts::{Costs, Helper, Native, Running};
 use super::super::verdict::judge;
 use super::*;
 
