@@ -80,8 +80,15 @@ fw_inline enum fw_reason fw_stand_guard(struct xdp_md *ctx, struct fw_passage *p
 		if (packet->class == FW_CLASS_SYN) {
 			/* Before it is overwritten. */
 			if ((passage->guards & FW_GUARD_SYN_PROOF) &&
-			    !fw_is_allowed(passage->holds, packet->version, packet->source))
-				reason = fw_prove_syn(ctx, packet, policy, counts, passage->now);
+			    !fw_is_allowed(passage->holds, packet->version, packet->source)) {
+				/* A SYN on a connection that the kernel remembers (TIME-WAIT) or has
+				 * begun is the kernel's: the ACK would reach that and no listener. */
+				if (passage->known < 0)
+					passage->known = fw_known_tcp(ctx, packet);
+				if (passage->known != FW_KNOWN_CONNECTION)
+					reason = fw_prove_syn(ctx, packet, policy, counts,
+							      passage->now);
+			}
 		} else if (passage->guards & (FW_GUARD_SYN_PROOF | FW_GUARD_TCP_STATE)) {
 			reason = fw_guard_tcp(ctx, packet, passage->guards, &passage->known);
 		}
@@ -224,6 +231,28 @@ __attribute__((noinline)) int fw_read(struct xdp_md *ctx)
 	return fw_parse_frame(&cursor, &counts->passage.packet, counts->passage.wants_options);
 }
 
+/* Whether the packet comes from a banned IPv4 address and is plain enough to say so before it is
+ * parsed: calling the parser costs more than all the rest of this path. What is known of the bans
+ * afterwards is not looked up again. */
+fw_inline int fw_is_banned_at_a_glance(struct xdp_md *ctx, struct fw_passage *passage)
+{
+	struct fw_glance glance;
+	enum fw_ban ban;
+
+	if (!(passage->holds & FW_HOLDS_BANS_V4) || !passage->leased || passage->is_sample)
+		return 0;
+	if (!fw_peek((void *)(long)ctx->data, (void *)(long)ctx->data_end, &glance))
+		return 0;
+	ban = fw_find_v4(glance.source_be, passage->now);
+	if (ban == FW_BAN_NONE)
+		passage->holds &= ~FW_HOLDS_BANS_V4;
+	if (ban != FW_BAN_HOLDS)
+		return 0;
+	passage->packet.class = glance.class;
+	passage->reason = FW_REASON_SOURCE_BANNED;
+	return 1;
+}
+
 fw_inline int fw_filter(struct xdp_md *ctx)
 {
 	__u32 zero = 0, bytes = ctx->data_end - ctx->data;
@@ -237,6 +266,11 @@ fw_inline int fw_filter(struct xdp_md *ctx)
 		return XDP_PASS;
 	passage = &counts->passage;
 	fw_begin(passage, policy, counts);
+	if (fw_is_banned_at_a_glance(ctx, passage)) {
+		passage->frame_bytes = bytes;
+		fw_exit(counts);
+		return XDP_DROP;
+	}
 	passage->wants_options = passage->is_sample || (passage->holds & FW_HOLDS_OPTIONS);
 	parsed = fw_read(ctx);
 	if (parsed == FW_PARSED_IP) {

@@ -592,6 +592,42 @@ fw_inline enum fw_parsed fw_parse_frame(struct fw_cursor *cursor, struct fw_pack
 				wants_options);
 }
 
+/* What fw_peek says of a packet. */
+struct fw_glance {
+	__u32 source_be;
+	__u32 class; /* enum fw_class */
+};
+
+/* Whether the frame holds the plainest of packets, whole: untagged IPv4 without options and
+ * fragments, and TCP or UDP behind it with all of its header. Of these fw_parse_frame says
+ * FW_PARSED_IP, and the same source and class; of all others this says nothing. It is what a
+ * banned source mostly sends, and takes a fraction of the time. */
+fw_inline int fw_peek(const void *data, const void *end, struct fw_glance *glance)
+{
+	const __u8 *ethernet = data, *ip = ethernet + 14, *l4 = ip + 20;
+	__u32 total_length, header_length;
+
+	if ((const void *)(l4 + 8) > end || fw_load16(ethernet + 12) != FW_ETHER_IPV4)
+		return 0;
+	/* Of the fragment field all but "do not fragment" and the reserved bit must be 0. */
+	if (ip[0] != 0x45 || (fw_load16(ip + 6) & 0x3fff))
+		return 0;
+	total_length = fw_load16(ip + 2);
+	if (total_length < 28 || (const void *)(ip + total_length) > end)
+		return 0;
+	glance->source_be = fw_load_raw32(ip + 12);
+	glance->class = FW_CLASS_UDP;
+	if (ip[9] == FW_PROTOCOL_UDP)
+		return 1;
+	if (ip[9] != FW_PROTOCOL_TCP || (const void *)(l4 + 20) > end)
+		return 0;
+	header_length = (l4[12] >> 4) * 4;
+	if (header_length < 20 || header_length + 20 > total_length)
+		return 0;
+	glance->class = fw_tcp_class(l4[13], header_length + 20 != total_length);
+	return 1;
+}
+
 /* A packet without link header; its first four bits tell the family. Otherwise as
  * fw_parse_frame. */
 fw_inline enum fw_parsed fw_parse_ip(struct fw_cursor *cursor, struct fw_packet *packet,
