@@ -20,7 +20,7 @@ pub enum BestFilter {
     /// XDP or the socket filter.
     Bpf(Box<KernelFilter>),
     /// The nftables set.
-    Nft(NftFilter),
+    Nft(Box<NftFilter>),
 }
 
 impl BestFilter {
@@ -172,7 +172,7 @@ fn fall_back(
         | AttachError::NftMissing => return Err(bpf),
     };
     match nft(why.clone()) {
-        Ok(filter) => Ok(BestFilter::Nft(filter)),
+        Ok(filter) => Ok(BestFilter::Nft(Box::new(filter))),
         Err(AttachError::NotPermitted { detail }) if permission => {
             Err(AttachError::NotPermitted { detail: format!("{}; {detail}", why.join("; ")) })
         }

@@ -141,6 +141,19 @@ pub(crate) fn interfaces_with_address() -> io::Result<Vec<String>> {
     Ok(names.into_iter().collect())
 }
 
+/// Moves the calling thread, and it alone, into a new network namespace, which ends with it.
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN.
+pub(crate) fn enter_own_network() -> io::Result<()> {
+    // SAFETY: unshare(2) takes no pointers; CLONE_NEWNET changes nothing but which network
+    // namespace this thread's later calls refer to.
+    if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Returns when every CPU has left what it was doing in the kernel, BPF programs among it
 /// (membarrier(2), MEMBARRIER_CMD_GLOBAL waits for synchronize_rcu). Some milliseconds.
 pub(crate) fn wait_for_packets_in_flight() {

@@ -287,8 +287,9 @@ impl Drop for Controller {
 }
 
 fn say_in_force() {
-    // Past the test harness's capture.
-    writeln!(std::io::stdout(), "\nin force").unwrap();
+    // Past the test harness's capture, which println! is not.
+    let mut out = std::io::stdout();
+    writeln!(out, "\nin force").unwrap();
 }
 
 #[test]
@@ -422,7 +423,8 @@ fn an_operator_is_never_shut_out_whatever_is_ordered() {
             let (_listener, server) = listen(&family.near().to_string());
             let operator = family.far().to_string();
             let services = Services { tcp: vec![server.port()], udp: vec![] };
-            let allow = vec![Prefix::new(family.far(), if operator.contains(':') { 64 } else { 29 })];
+            let allow =
+                vec![Prefix::new(family.far(), if operator.contains(':') { 64 } else { 29 })];
             let mut filter = attach(&AttachRequest { services, allow, ..on_the_cable() });
             let refused = filter.ban(&ban(&operator, LONG_MS), wall_ms());
             assert!(matches!(refused, Err(BanError::Allowed { .. })), "{refused:?}");
@@ -433,12 +435,8 @@ fn an_operator_is_never_shut_out_whatever_is_ordered() {
 
             let now_ms = wall_ms();
             let port = PacketPredicate::Is(PacketAttr::DestinationPort, server.port());
-            let guards = Guards {
-                syn_proof: true,
-                tcp_state: true,
-                udp_solicited: true,
-                source_rate: true,
-            };
+            let guards =
+                Guards { syn_proof: true, tcp_state: true, udp_solicited: true, source_rate: true };
             let everything = plan(vec![rule(1, vec![port], now_ms)], guards, Mode::Protect, now_ms);
             filter.apply(&everything, now_ms).unwrap();
             far_connects(far, &operator, server);
@@ -462,7 +460,8 @@ fn a_plan_ends_by_itself_though_the_lease_goes_on() {
         let now_ms = wall_ms();
         let made_ms = now_ms - LIFE_MS + 1_000;
         let port = PacketPredicate::Is(PacketAttr::DestinationPort, server.port());
-        let old = plan(vec![rule(1, vec![port], made_ms)], Guards::default(), Mode::Protect, made_ms);
+        let old =
+            plan(vec![rule(1, vec![port], made_ms)], Guards::default(), Mode::Protect, made_ms);
         filter.apply(&old, now_ms).unwrap();
         far_cannot_connect(far, "10.77.0.2", server);
         far_connects(far, "10.77.0.2", server);

@@ -240,7 +240,7 @@ fn thousands_of_bans_at_once_are_a_few_transactions() {
         let count = 3 * NFT_BATCH_MAX as u32 + 5;
         let address = |n: u32| {
             let v4 = std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
-            if n % 2 == 0 { v4 } else { format!("2001:db8:{n:x}::1") }
+            if n.is_multiple_of(2) { v4 } else { format!("2001:db8:{n:x}::1") }
         };
         let bans: Vec<CheckedBan> = (1..=count).map(|n| ban(&address(n), LONG_MS)).collect();
         let mut filter = attach(BANS_DEFAULT).unwrap();

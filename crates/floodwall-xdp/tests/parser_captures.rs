@@ -59,7 +59,9 @@ impl Totals {
 #[test]
 fn both_parsers_see_every_recorded_packet_alike() {
     let Some(files) = captures::files() else {
-        return skip::without_recordings("there are no recordings; FLOODWALL_DATA names their folder");
+        return skip::without_recordings(
+            "there are no recordings; FLOODWALL_DATA names their folder",
+        );
     };
     let (mut totals, mut broken) = (Totals::default(), 0);
     for path in &files {

@@ -136,7 +136,9 @@ fn the_parser_stays_in_bounds_under_the_sanitizers() {
     let directory = tempfile::tempdir().unwrap();
     let Some(program) = build(directory.path()) else { return };
     if captures::files().is_none() {
-        skip::without_recordings("there are no recordings; the generated packets are tried all the same");
+        skip::without_recordings(
+            "there are no recordings; the generated packets are tried all the same",
+        );
     }
     let mut child = Command::new(&program)
         .stdin(Stdio::piped())
