@@ -9,6 +9,9 @@ use super::channels::Channels;
 
 /// A signature has so long to be found before a guard is raised, ms.
 const PATIENCE_MS: u64 = 1_300;
+/// Where the sockets are known, what belongs to none is known to be useless, and later fragments
+/// would fill the memory in which honest ones wait for their rest: so long only, ms.
+const PATIENCE_KNOWN_MS: u64 = 100;
 /// Unexplained excess that raises the guard for new connections, packets/s, …
 const RAISE_SYN_PPS_MIN: f64 = 60.0;
 /// … and the others, which a crowd's stray packets shall not raise, …
@@ -29,7 +32,14 @@ struct Guard {
 }
 
 impl Guard {
-    fn update(&mut self, least_pps: f64, unexplained_pps: f64, expected_pps: f64, now_ms: u64) {
+    fn update(
+        &mut self,
+        least_pps: f64,
+        unexplained_pps: f64,
+        expected_pps: f64,
+        patience_ms: u64,
+        now_ms: u64,
+    ) {
         let level = least_pps.max(RAISE_FACTOR * expected_pps);
         // Half the level keeps it up (hysteresis); what rules drop keeps it up no longer.
         let threshold = if self.up { level / 2.0 } else { level };
@@ -39,7 +49,7 @@ impl Guard {
             return;
         }
         let since_ms = *self.above_since_ms.get_or_insert(now_ms);
-        if now_ms >= since_ms + PATIENCE_MS {
+        if now_ms >= since_ms + patience_ms {
             self.up = true;
         }
         self.needed_ms = now_ms;
@@ -64,6 +74,8 @@ pub trait Unexplained {
     fn pps(&self, classes: &[PacketClass]) -> f64;
     /// Different conversations they claim to belong to.
     fn flows(&self, classes: &[PacketClass]) -> usize;
+    /// Whether the mark for conversations is the word of whoever keeps the sockets.
+    fn knows_sockets(&self) -> bool;
     /// Whether most of them go to one network (/24, /48): what goes everywhere floods nobody.
     fn is_aimed(&self, classes: &[PacketClass]) -> bool;
     /// Whether conversations of these classes are seen from both sides, so that a packet of none
@@ -106,10 +118,17 @@ impl GuardPost {
             let pps = of_many(classes);
             if pps > 0.0 && unexplained.sees_both_ways(classes) { pps } else { 0.0 }
         };
+        let patience_ms = if unexplained.knows_sockets() { PATIENCE_KNOWN_MS } else { PATIENCE_MS };
         let syn_pps = (of_many(&SYN) - handshakes_per_s).max(0.0);
-        self.syn.update(RAISE_SYN_PPS_MIN, syn_pps, expected(&SYN), now_ms);
-        self.tcp.update(RAISE_PPS_MIN, known(&OUT_OF_STATE), expected(&OUT_OF_STATE), now_ms);
-        self.udp.update(RAISE_PPS_MIN, known(&UDP), expected(&UDP), now_ms);
+        self.syn.update(RAISE_SYN_PPS_MIN, syn_pps, expected(&SYN), PATIENCE_MS, now_ms);
+        self.tcp.update(
+            RAISE_PPS_MIN,
+            known(&OUT_OF_STATE),
+            expected(&OUT_OF_STATE),
+            patience_ms,
+            now_ms,
+        );
+        self.udp.update(RAISE_PPS_MIN, known(&UDP), expected(&UDP), patience_ms, now_ms);
         Guards {
             syn_proof: self.syn.up,
             tcp_state: self.tcp.up,

@@ -670,6 +670,10 @@ impl Unexplained for Residual<'_> {
         self.of(classes).map(|r| flow_key(&r.facts)).collect::<HashSet<u64>>().len()
     }
 
+    fn knows_sockets(&self) -> bool {
+        self.knows_sockets
+    }
+
     fn is_aimed(&self, classes: &[PacketClass]) -> bool {
         let networks =
             self.of(classes).map(|r| Source::new(r.facts.destination).network().address());
