@@ -17,7 +17,10 @@ fn main() {
     println!("cargo:rerun-if-env-changed=FLOODWALL_NO_BPF");
     println!("cargo:rerun-if-env-changed=CLANG");
     println!("cargo:rerun-if-changed=build.rs");
-    let source_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bpf");
+    // Asked when run, not when built: a target directory that two checkouts share keeps one build
+    // of this program, and would compile the other checkout's filter for both.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let source_dir = Path::new(&here).join("../../bpf");
     println!("cargo:rerun-if-changed={}", source_dir.display());
 
     compile_for_this_host(&source_dir.join("host.c"));
