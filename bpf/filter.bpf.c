@@ -39,6 +39,12 @@ fw_inline void fw_mark_solicited(struct xdp_md *ctx, struct fw_passage *passage)
 	__u32 protocol = packet->values[FW_DIM_PROTOCOL];
 	int solicited = 0;
 
+	if (protocol == FW_PROTO_UDP &&
+	    (packet->values[FW_DIM_IP_MARKS] & FW_IP_LATER_FRAGMENT)) {
+		if (fw_fragment(packet, 0, passage->now))
+			packet->values[FW_DIM_TRANSPORT_MARKS] |= FW_TP_SOLICITED;
+		return;
+	}
 	if (!packet->l4_offset)
 		return;
 	if (protocol == FW_PROTO_TCP) {
@@ -93,7 +99,7 @@ fw_inline enum fw_reason fw_stand_guard(struct xdp_md *ctx, struct fw_passage *p
 			reason = fw_guard_tcp(ctx, packet, passage->guards, &passage->known);
 		}
 	} else if (protocol == FW_PROTO_UDP && (passage->guards & FW_GUARD_UDP_SOLICITED)) {
-		reason = fw_guard_udp(packet, policy, passage->now);
+		reason = fw_guard_udp(packet, passage->now);
 	}
 	if (reason == FW_REASON_NO_OBJECTION && (passage->guards & FW_GUARD_SOURCE_RATE))
 		reason = fw_guard_rate(packet, policy, passage->now);
@@ -113,6 +119,7 @@ fw_inline enum fw_reason fw_decide(struct xdp_md *ctx, struct fw_passage *passag
 		if (banned > FW_REASON_COOKIE_VALID)
 			return banned;
 	}
+	fw_note_beginning(packet, policy, passage->now);
 	reason = fw_sanity_on ? fw_sanity(packet) : FW_REASON_NO_OBJECTION;
 	if (reason == FW_REASON_NO_OBJECTION && passage->leased) {
 		if (passage->holds & FW_HOLDS_RULES)

@@ -99,27 +99,39 @@ static __attribute__((noinline)) int fw_fragment(const struct fw_packet *packet,
 	return bpf_map_update_elem(&fw_fragments, &datagram, &expires, BPF_ANY) == 0;
 }
 
-/* Datagrams pass to services, as answers, and as later fragments of either. */
-fw_inline enum fw_reason fw_guard_udp(const struct fw_packet *packet,
-				      const struct fw_policy *policy, __u32 now)
+/* Whether a datagram is wanted: it goes to a service, or answers a question. */
+fw_inline int fw_is_welcome(const struct fw_packet *packet, __u32 now)
 {
 	__u32 number = packet->values[FW_DIM_DESTINATION_PORT];
-	const struct fw_port *port;
+	const struct fw_port *port = bpf_map_lookup_elem(&fw_ports, &number);
 
-	if (packet->values[FW_DIM_IP_MARKS] & FW_IP_LATER_FRAGMENT) {
-		if (fw_fragment(packet, 0, now) || !fw_is_local(packet))
-			return FW_REASON_NO_OBJECTION;
-		return FW_REASON_UNSOLICITED_UDP;
-	}
-	if (!packet->l4_offset)
-		return FW_REASON_NO_OBJECTION;
-	port = bpf_map_lookup_elem(&fw_ports, &number);
-	if ((port && (port->services & FW_SERVICE_UDP)) || fw_is_answer(packet, now)) {
-		if (packet->values[FW_DIM_IP_MARKS] & FW_IP_FIRST_FRAGMENT)
-			fw_fragment(packet, now + FW_ASKED_SECONDS * policy->second, now);
-		return FW_REASON_NO_OBJECTION;
-	}
-	return fw_is_local(packet) ? FW_REASON_UNSOLICITED_UDP : FW_REASON_NO_OBJECTION;
+	return (port && (port->services & FW_SERVICE_UDP)) || fw_is_answer(packet, now);
+}
+
+/* A welcome datagram's later fragments carry no ports: its first is remembered, guard or no guard,
+ * so that rule and guard alike can tell the rest of an answer from the rest of a flood. Only
+ * beginnings of fragmented UDP pay for it. */
+fw_inline void fw_note_beginning(const struct fw_packet *packet, const struct fw_policy *policy,
+				 __u32 now)
+{
+	if (!(packet->values[FW_DIM_IP_MARKS] & FW_IP_FIRST_FRAGMENT) ||
+	    packet->values[FW_DIM_PROTOCOL] != FW_PROTO_UDP || !packet->l4_offset)
+		return;
+	if (fw_is_welcome(packet, now))
+		fw_fragment(packet, now + FW_ASKED_SECONDS * policy->second, now);
+}
+
+/* Datagrams pass to services, as answers, and as later fragments of either. */
+fw_inline enum fw_reason fw_guard_udp(const struct fw_packet *packet, __u32 now)
+{
+	int welcome;
+
+	if (packet->values[FW_DIM_IP_MARKS] & FW_IP_LATER_FRAGMENT)
+		welcome = fw_fragment(packet, 0, now);
+	else
+		welcome = !packet->l4_offset || fw_is_welcome(packet, now);
+	return welcome || !fw_is_local(packet) ? FW_REASON_NO_OBJECTION
+					       : FW_REASON_UNSOLICITED_UDP;
 }
 
 /* TCP other than SYNs. A bare ACK that brings a valid cookie is a handshake coming to its end. */

@@ -24,7 +24,7 @@ enum fw_dimension {
 	FW_DIM_WINDOW = 8,           /* TCP window as sent */
 	FW_DIM_OPTIONS = 9,          /* TCP: fw_fold_options over the kinds in order; 0 without */
 	FW_DIM_MSS = 10,             /* TCP MSS option; 0 without */
-	FW_DIM_ID = 11,              /* IPv4 identification; 0 for IPv6 */
+	FW_DIM_ID = 11,              /* identification; of an IPv6 fragment folded, else 0 for IPv6 */
 	FW_DIM_SEQUENCE = 12,        /* TCP: fw_fold16(sequence number) */
 	FW_DIM_PAYLOAD = 13,         /* fold of the first 8 payload bytes of TCP and UDP; 0 without */
 	FW_DIM_DESTINATION = 14,     /* fold of the destination address */

@@ -465,10 +465,10 @@ fw_inline int fw_is_extension(__u8 protocol)
 }
 
 /* RFC 8200 section 4, RFC 4302 section 2. Walks to the transport header, or to where the walk ends:
- * a later fragment, a header that is none of these, or FW_EXTENSIONS_MAX. Stores the protocol, adds
- * to the marks, and moves `body` along. */
+ * a later fragment, a header that is none of these, or FW_EXTENSIONS_MAX. Stores the protocol and a
+ * fragment's identification, adds to the marks, and moves `body` along. */
 fw_inline enum fw_parsed fw_parse_extensions(const __u8 *frame, const void *end, __u8 *protocol,
-					     __u16 *marks, struct fw_body *body)
+					     __u16 *marks, __u16 *id, struct fw_body *body)
 {
 	for (int walked = 0; walked < FW_EXTENSIONS_MAX; walked++) {
 		const __u8 *header = frame + (body->offset & FW_BODY_OFFSET_MASK);
@@ -487,6 +487,7 @@ fw_inline enum fw_parsed fw_parse_extensions(const __u8 *frame, const void *end,
 		if (*protocol == FW_PROTOCOL_FRAGMENT) {
 			size = 8;
 			fragment = fw_load16(header + 2);
+			*id = fw_fold16(fw_load32(header + 4));
 		}
 		if (size > body->length)
 			return FW_PARSED_MALFORMED;
@@ -512,7 +513,7 @@ fw_inline enum fw_parsed fw_parse_ipv6(const __u8 *frame, struct fw_cursor *curs
 {
 	const __u8 *ip;
 	enum fw_parsed parsed;
-	__u16 marks = FW_IP_V6;
+	__u16 marks = FW_IP_V6, id = 0;
 	__u32 length;
 	__u8 protocol;
 
@@ -539,9 +540,10 @@ fw_inline enum fw_parsed fw_parse_ipv6(const __u8 *frame, struct fw_cursor *curs
 	packet->values[FW_DIM_TTL] = ip[7];
 	packet->values[FW_DIM_DESTINATION] = fw_fold_address_v6(ip + 24);
 
-	parsed = fw_parse_extensions(frame, cursor->end, &protocol, &marks, body);
+	parsed = fw_parse_extensions(frame, cursor->end, &protocol, &marks, &id, body);
 	packet->values[FW_DIM_PROTOCOL] = protocol;
 	packet->values[FW_DIM_IP_MARKS] = marks | fw_tunnel_mark(protocol);
+	packet->values[FW_DIM_ID] = id;
 	return parsed;
 }
 

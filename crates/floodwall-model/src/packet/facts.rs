@@ -35,7 +35,7 @@ pub enum PacketAttr {
     Options,
     /// TCP maximum segment size option; 0 without.
     Mss,
-    /// IPv4 identification; 0 for IPv6.
+    /// IPv4 identification; [`fold16`] of an IPv6 fragment's (RFC 8200 § 4.5), 0 of IPv6 otherwise.
     Id,
     /// [`fold16`] of the TCP sequence number; 0 for other protocols.
     Sequence,

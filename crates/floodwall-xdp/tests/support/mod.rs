@@ -7,6 +7,7 @@ pub(crate) mod frames;
 pub(crate) mod namespace;
 pub(crate) mod packet;
 pub(crate) mod plan;
+pub(crate) mod sentence;
 pub(crate) mod skip;
 pub(crate) mod wire;
 

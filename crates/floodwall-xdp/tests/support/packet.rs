@@ -5,6 +5,9 @@ use std::net::IpAddr;
 
 use super::frames::{IPV4, IPV6, frame};
 
+/// The number that says an IPv6 fragment header comes next (RFC 8200 § 4.5).
+const FRAGMENT_HEADER: u8 = 44;
+
 pub(crate) const FIN: u8 = 0x01;
 pub(crate) const SYN: u8 = 0x02;
 pub(crate) const RST: u8 = 0x04;
@@ -91,6 +94,17 @@ impl Packet {
         self
     }
 
+    /// The header that a piece of an IPv6 packet has behind the fixed one (RFC 8200 § 4.5): as in
+    /// IPv4 an offset in units of eight bytes, but with the "more" flag in the lowest bit.
+    fn fragment_header_v6(&self) -> Vec<u8> {
+        if self.fragment & 0x3fff == 0 {
+            return Vec::new();
+        }
+        let offset = (self.fragment & 0x1fff) << 3 | u16::from(self.fragment & 0x2000 != 0);
+        let [high, low] = offset.to_be_bytes();
+        [&[self.protocol, 0, high, low][..], &u32::from(self.id).to_be_bytes()].concat()
+    }
+
     /// The Ethernet frame.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         match (self.source, self.destination) {
@@ -105,12 +119,14 @@ impl Packet {
                 frame(&self.tags, IPV4, &[ip, self.body.clone()].concat())
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let fragment = self.fragment_header_v6();
+                let next = if fragment.is_empty() { self.protocol } else { FRAGMENT_HEADER };
                 let mut ip = vec![0x60, 0, 0, 0];
-                ip.extend((self.body.len() as u16).to_be_bytes());
-                ip.extend([self.protocol, self.ttl]);
+                ip.extend(((fragment.len() + self.body.len()) as u16).to_be_bytes());
+                ip.extend([next, self.ttl]);
                 ip.extend(source.octets());
                 ip.extend(destination.octets());
-                frame(&self.tags, IPV6, &[ip, self.body.clone()].concat())
+                frame(&self.tags, IPV6, &[ip, fragment, self.body.clone()].concat())
             }
             mixed => panic!("{mixed:?} are of two families"),
         }
