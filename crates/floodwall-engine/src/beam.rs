@@ -15,8 +15,12 @@ use crate::bits::Bits;
 const BEAM_WIDTH: usize = 32;
 /// Deepest conjunction searched; tightening may add more.
 const DEPTH_MAX: usize = 4;
-/// Acceptable conjunctions kept for the case that the validation half refutes the best.
-const ACCEPTABLE_MAX: usize = 8;
+/// Acceptable conjunctions kept: for the case that the validation half refutes the best, and to
+/// choose among equals.
+const ACCEPTABLE_MAX: usize = 16;
+/// Conjunctions whose scores differ by no more than this share explain the same; the one that is
+/// least likely to hit honest traffic is taken first.
+const ALIKE: f64 = 0.06;
 /// A conjunction must explain an excess of this many standard deviations…
 const SIGMA_MIN: f64 = 5.0;
 /// … this share of what is unexplained, …
@@ -140,9 +144,29 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
             next.truncate(BEAM_WIDTH);
             beam = next;
         }
-        let node =
-            acceptable.into_iter().find_map(|(_, node)| self.validated(self.tighten(node)))?;
+        let node = self.by_preference(acceptable).into_iter().find_map(|n| self.validated(n))?;
         Some(Found { predicates: self.predicates(&node), now: node.now, past: node.past })
+    }
+
+    /// Tightened and in the order in which they are tried.
+    ///
+    /// A past of a few thousand records cannot tell a conjunction that no visitor fulfils from one
+    /// that one in five thousand does. Among those that explain the same, the parts of which are
+    /// rarer in the past are the safer choice.
+    fn by_preference(&self, acceptable: Vec<(f64, Node)>) -> Vec<Node> {
+        let Some(&(best, _)) = acceptable.first() else { return Vec::new() };
+        let alike = acceptable.partition_point(|(score, _)| *score >= best * (1.0 - ALIKE));
+        let mut nodes: Vec<Node> =
+            acceptable.into_iter().map(|(_, node)| self.tighten(node)).collect();
+        nodes[..alike].sort_by(|a, b| self.likely_hits(a).total_cmp(&self.likely_hits(b)));
+        nodes
+    }
+
+    /// Hits in the past, and those to be expected if the parts were independent of each other.
+    fn likely_hits(&self, node: &Node) -> f64 {
+        let records = self.scales.past_records as f64;
+        let share = |m: usize| (self.literals[m].past.count() as f64 + 0.5) / (records + 1.0);
+        node.hits as f64 + records * members(node.members).map(share).product::<f64>()
     }
 
     /// The node if the half of the past it was not chosen by bears it out; otherwise the best
