@@ -21,6 +21,8 @@ const ACCEPTABLE_MAX: usize = 16;
 /// Conjunctions whose scores differ by no more than this share explain the same; the one that is
 /// least likely to hit honest traffic is taken first.
 const ALIKE: f64 = 0.06;
+/// Records of the past that a predicate without any match there stands for; fewer say no more.
+const UNMATCHED_HITS: f64 = 0.5;
 /// A conjunction must explain an excess of this many standard deviations…
 const SIGMA_MIN: f64 = 5.0;
 /// … this share of what is unexplained, …
@@ -162,11 +164,13 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
         nodes
     }
 
-    /// Hits in the past, and those to be expected if the parts were independent of each other.
+    /// Hits in the past, and those to be expected if the parts were independent of each other. Of
+    /// two that are as good as never matched the simpler one is to be preferred, so they are equal.
     fn likely_hits(&self, node: &Node) -> f64 {
-        let records = self.scales.past_records as f64;
-        let share = |m: usize| (self.literals[m].past.count() as f64 + 0.5) / (records + 1.0);
-        node.hits as f64 + records * members(node.members).map(share).product::<f64>()
+        let records = self.scales.past_records.max(1) as f64;
+        let share = |m: usize| self.literals[m].past.count() as f64 / records;
+        let by_chance = records * members(node.members).map(share).product::<f64>();
+        (node.hits as f64 + by_chance).max(UNMATCHED_HITS)
     }
 
     /// The node if the half of the past it was not chosen by bears it out; otherwise the best

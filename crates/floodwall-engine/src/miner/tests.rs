@@ -64,6 +64,36 @@ fn agents_that_change_with_every_request_are_described_as_never_seen() {
     assert!(found[0].matched_rps >= 0.9 * 500.0);
 }
 
+/// A demo on a busy machine placed a rule against one browser's user agent with one language and
+/// no cookie: in the short past nobody was all three, and three visitors of the next minute were.
+/// The tool's own header order, which described the same requests, had never been seen at all.
+#[test]
+fn of_two_descriptions_the_one_whose_parts_nobody_shares_is_taken() {
+    let mut random = Random::new(9);
+    let past = {
+        let mut past = past(&mut random, 700);
+        let apart = |l: &Learned| {
+            l.record.attrs[Attr::UserAgent] != ValueId(104)
+                || l.record.attrs[Attr::PathTemplate] != ValueId(19)
+        };
+        past.mining.retain(apart);
+        past.validation.retain(apart);
+        Frozen::for_tests(past.mining, past.validation)
+    };
+    // A few of the tool's requests come in another order, so that agent and path explain more.
+    let attack = |r: &mut Random| {
+        let order = if r.below(40) == 0 { 154 } else { 901 };
+        record(r.below(3_000), 19, 104, order)
+    };
+    let sample = now(&mut random, attack, 500);
+    let rise = Rise { now: &sample, expected_rps: PAST_RPS, past: &past };
+    let found = mine(&rise, Tier::Block, 1, &mut Memo::default());
+    let own_order = Predicate::Is(Attr::HeaderOrder, ValueId(901));
+    let implementation = |p: &Predicate| p.attr() == Attr::Implementation;
+    let predicates = found[0].signature.predicates();
+    assert!(predicates.contains(&own_order) || predicates.iter().any(implementation), "{found:?}");
+}
+
 #[test]
 fn two_tools_get_two_signatures() {
     let attack = |r: &mut Random| {
