@@ -1,7 +1,7 @@
 //! Attaching the filter: native XDP, else generic XDP, else a filter on the listening sockets.
 //!
 //! Each step down is reported with its reason, and nothing that is attached already is ever
-//! replaced. Nothing here outlives the process: an XDP program is held by a BPF link, which the
+//! replaced. No filter outlives the process: an XDP program is held by a BPF link, which the
 //! kernel ends with its last descriptor however the process ends (bpf_link_release in
 //! kernel/bpf/syscall.c), and a socket filter lives with its socket. Kernels before 5.9 have no
 //! BPF link for XDP; what is attached there stays after a kill -9 and has to be removed by hand,
@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use aya::Ebpf;
-use aya::programs::tc::{SchedClassifierLink, TcAttachType};
+use aya::programs::tc::SchedClassifierLink;
 use aya::programs::xdp::{XdpLink, XdpMode};
 use aya::programs::{ProgramError, SchedClassifier, SocketFilter, TestRun, TestRunOptions, Xdp};
 use aya::util::KernelVersion;
@@ -21,6 +21,7 @@ use floodwall_model::Prefix;
 use crate::abi::{
     BANS_DEFAULT, PROGRAM_CLOCK, PROGRAM_EGRESS, PROGRAM_SOCKET, PROGRAM_XDP, PROGRAM_XDP_PLAIN,
 };
+use crate::egress_hook;
 use crate::error::{AttachError, os_error, with_causes};
 use crate::limit::SourceRates;
 use crate::object::{is_permission, refused};
@@ -162,13 +163,12 @@ pub(crate) fn attach(
         None => why.push("XDP: no interface was given".to_owned()),
         Some(interface) => match attach_xdp(ebpf, interface, request.features)? {
             XdpOutcome::Attached { link, tier, program, mut why_not_better } => {
-                let egress = match attach_egress(ebpf, interface, request.egress) {
-                    Ok(egress) => egress,
-                    Err(error) => {
-                        why_not_better.push(format!("egress on {interface}: {error}"));
-                        None
-                    }
-                };
+                let has_tcx = request.features.unwrap_or_else(KernelFeatures::ask).tcx;
+                let hung = request.egress.then(|| egress_hook::attach(ebpf, interface, has_tcx));
+                let egress = hung.transpose().unwrap_or_else(|error| {
+                    why_not_better.push(format!("egress on {interface}: {error}"));
+                    None
+                });
                 let report = TierReport { tier, why_not_better, egress: egress.is_some() };
                 let link = Some(link);
                 return Ok((Attachment::Xdp { link, program, egress }, report));
@@ -278,27 +278,6 @@ fn attach_xdp(
         }
     }
     Ok(XdpOutcome::Impossible { why, permission })
-}
-
-/// Puts the egress program on `interface`, before the link that XDP has. The kernel ends it with
-/// the process (TCX, Linux 6.6); older kernels would keep it, so on those it is left out.
-fn attach_egress(
-    ebpf: &mut Ebpf,
-    interface: &str,
-    wanted: bool,
-) -> Result<Option<SchedClassifierLink>, String> {
-    if !wanted {
-        return Ok(None);
-    }
-    if KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(6, 6, 0)) {
-        return Err("before Linux 6.6 it would outlive this process".to_owned());
-    }
-    let attach = |ebpf: &mut Ebpf| -> Result<SchedClassifierLink, ProgramError> {
-        let program = load_egress(ebpf)?;
-        let id = program.attach(interface, TcAttachType::Egress)?;
-        program.take_link(id)
-    };
-    attach(ebpf).map(Some).map_err(|error| with_causes(&error))
 }
 
 /// Runs the program that tells what the kernel's clocks say.

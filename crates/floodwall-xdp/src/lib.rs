@@ -18,6 +18,7 @@ mod clock;
 mod control;
 mod counters;
 mod dry_run;
+mod egress_hook;
 mod error;
 mod filter;
 pub mod host;

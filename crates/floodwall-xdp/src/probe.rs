@@ -48,6 +48,9 @@ pub struct KernelFeatures {
     pub syn_cookies: bool,
     /// `bpf_xdp_get_buff_len`, Linux 5.18: frames of several buffers.
     pub several_buffers: bool,
+    /// TCX links, Linux 6.6: the egress program ends with the process. Not needed: see
+    /// egress_hook.rs.
+    pub tcx: bool,
 }
 
 impl KernelFeatures {
@@ -62,6 +65,7 @@ impl KernelFeatures {
                 && has(BpfHelper::BPF_FUNC_tcp_raw_check_syncookie_ipv6)
                 && has(BpfHelper::BPF_FUNC_tcp_gen_syncookie),
             several_buffers: has(BpfHelper::BPF_FUNC_xdp_get_buff_len),
+            tcx: KernelVersion::current().is_ok_and(|v| v >= KernelVersion::new(6, 6, 0)),
         }
     }
 

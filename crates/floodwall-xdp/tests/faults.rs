@@ -3,11 +3,10 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use floodwall_model::packet::{Guards, PacketAttr, PacketPredicate, PacketReason};
@@ -17,6 +16,7 @@ use floodwall_xdp::{
 };
 use socket2::{Domain, Socket, Type};
 use support::cable::{FAR, Family, FarHost, NEAR, NEAR_MAC, ROUTER_MAC, with_two_hosts};
+use support::controller::{CHILD, Controller, say_in_force};
 use support::namespace::{cannot_connect, connect, in_namespace, ip, listen};
 use support::packet::Packet;
 use support::plan::{LIFE_MS, plan, rule};
@@ -248,48 +248,6 @@ fn an_interface_that_is_removed_takes_nothing_down_and_can_be_attached_to_again(
         drop(filter);
         assert_eq!(second.counters().unwrap().bans_held, 1);
     });
-}
-
-/// Names the part that a child process plays in the tests below, and its arguments.
-const CHILD: &str = "FLOODWALL_XDP_FAULTS_CHILD";
-
-/// A controller in a process of its own.
-struct Controller(Child);
-
-impl Controller {
-    /// Runs `test` again in a child process, up to where it says that it is in force.
-    fn start(test: &str, argument: &str) -> Controller {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", test])
-            .env(CHILD, argument)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let in_force = stdout.lines().any(|line| line.unwrap() == "in force");
-        let controller = Controller(child);
-        assert!(in_force, "the child ended early");
-        controller
-    }
-
-    fn signal(&self, name: &str) {
-        let command = format!("kill -{name} {}", self.0.id());
-        assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
-    }
-}
-
-impl Drop for Controller {
-    fn drop(&mut self) {
-        // Already ended is just as well.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn say_in_force() {
-    // Past the test harness's capture, which println! is not.
-    let mut out = std::io::stdout();
-    writeln!(out, "\nin force").unwrap();
 }
 
 #[test]

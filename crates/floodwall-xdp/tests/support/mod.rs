@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 pub(crate) mod cable;
+pub(crate) mod controller;
 pub(crate) mod damaged;
 pub(crate) mod frames;
 pub(crate) mod namespace;

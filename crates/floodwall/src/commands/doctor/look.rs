@@ -18,9 +18,6 @@ use floodwall_xdp::{
 use super::facts::{Costs, Facts, Helper, Interface, Limit, Native, Running, Trial};
 use crate::paths;
 
-/// Before it the egress program would stay behind after a crash.
-const EGRESS_SINCE: (u8, u8) = (6, 6);
-
 /// Looks at `interface`, or at every one that is up and has an address. The error is for whoever
 /// typed its name.
 pub(super) fn look(interface: Option<&str>) -> Result<Facts, String> {
@@ -35,7 +32,7 @@ pub(super) fn look(interface: Option<&str>) -> Result<Facts, String> {
         btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
         jit: host.jit,
         helpers: helpers(&host),
-        egress: egress(&host, &xdp_program),
+        egress: egress(&xdp_program),
         xdp_program,
         socket_filter: socket_filter(&host),
         nftables: nftables(),
@@ -133,12 +130,9 @@ fn helpers(host: &HostReport) -> Option<Vec<Helper>> {
     ])
 }
 
-fn egress(host: &HostReport, xdp: &Trial) -> Trial {
+fn egress(xdp: &Trial) -> Trial {
     if let Some(why) = xdp.why_not() {
         return Trial::NotTried(format!("it comes with XDP: {why}"));
-    }
-    if host.kernel.is_some_and(|(major, minor, _)| (major, minor) < EGRESS_SINCE) {
-        return Trial::Fails("before Linux 6.6 it would stay behind after a crash".to_owned());
     }
     let request = AttachRequest { max_bans: 1, ..AttachRequest::default() };
     // Any frame will do: the kernel's word is wanted, not the program's.
