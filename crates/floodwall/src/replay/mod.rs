@@ -16,6 +16,7 @@ mod decisions;
 mod enforce;
 mod error;
 mod field;
+mod incidents;
 mod input;
 mod json;
 mod lines;

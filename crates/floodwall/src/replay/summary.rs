@@ -9,9 +9,10 @@ use floodwall_model::{Action, Collateral, Incident, IncidentVerdict, RuleRecord,
 use serde::Serialize;
 
 use super::enforce::DecisionTally;
+use super::incidents::Told;
 use super::input;
 use super::log::LogTally;
-use super::session::{Outcomes, Told};
+use super::session::Outcomes;
 use super::stamp::rfc3339;
 
 /// The whole result.
@@ -165,7 +166,7 @@ fn file_summary((path, tally): &(std::path::PathBuf, LogTally)) -> FileSummary {
 }
 
 fn told(told: &Told) -> IncidentSummary {
-    incident_summary(&told.incident, told.closed_at_ms, told.closed_after_log_end)
+    incident_summary(&told.incident, told.closed_at_ms, told.closed_after_end)
 }
 
 /// An incident, and when it closed as far as the recording tells.

@@ -4,16 +4,15 @@
 //! Every packet is judged as if it arrived at the host that it is sent to, with the plan that was in
 //! force at its moment. Time is the recording's; no clock is read.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-
 use floodwall_engine::packet::{PacketEffect, PacketEngine, PacketEngineConfig, PacketStatus};
+use floodwall_model::Mode;
 use floodwall_model::limits::BATCH_OBSERVATIONS_MAX;
 use floodwall_model::packet::{
     PacketBatch, PacketClass, PacketFacts, PacketObservation, PacketReason,
 };
-use floodwall_model::{Incident, Mode, RuleId};
 
 use super::super::error::ReplayError;
+use super::super::incidents::{AFTERMATH_MS_MAX, AFTERMATH_STEP_MS, Incidents, Told};
 use super::super::pace::next_step_ms;
 use super::clock::RecordingClock;
 use super::conversation::place;
@@ -28,39 +27,9 @@ use super::tally::Tally;
 /// Recorded time between two steps of the engine while packets come, ms.
 pub(crate) const STEP_MS: u64 = 20;
 
-/// Incidents kept. When full: further ones are only counted.
-const INCIDENTS_MAX: usize = 10_000;
-
-/// Rules whose last match is remembered. When full: forgotten all at once; an incident that lasted
-/// beyond the recording's end may then be told as closed.
-const RULES_REMEMBERED_MAX: usize = 4_096;
-
-/// The end of the recording: what happened in it tells whether an incident outlasted it, ms.
-const LAST_MS: u64 = 10_000;
-
-/// Rate in the last [`LAST_MS`], as a multiple of the expected rate, above which an incident that
-/// was open has not ended.
-const STILL_RAISED_FACTOR: f64 = 1.5;
-
-/// Silent time given to open incidents to close after the last packet, ms.
-const AFTERMATH_MS_MAX: u64 = 1_800_000;
-
 /// The time given to evidence after the last packet, and its steps, ms.
 const SETTLE_MS: u64 = 1_500;
 const SETTLE_STEP_MS: u64 = 50;
-
-/// Time between two steps after the last packet, ms.
-const AFTERMATH_STEP_MS: u64 = 1_000;
-
-/// An incident, and how it stood when the recording ended.
-#[derive(Clone, Debug)]
-pub(crate) struct Told {
-    pub(crate) incident: Incident,
-    /// When it closed; `None` if the recording ended before.
-    pub(crate) closed_at_ms: Option<u64>,
-    /// It was calm at the end, but closed only in the silence assumed after it.
-    pub(crate) closed_after_end: bool,
-}
 
 /// What came out.
 #[derive(Debug)]
@@ -98,12 +67,7 @@ pub(crate) struct Session {
     batch: PacketBatch,
     batch_packets: u64,
     tally: Tally,
-    incidents: BTreeMap<u64, Incident>,
-    open_incidents: BTreeSet<u64>,
-    incidents_left_out: u64,
-    last_match_ms: HashMap<RuleId, u64>,
-    /// (second, packets) of the newest seconds.
-    newest: VecDeque<(u64, u64)>,
+    incidents: Incidents,
 }
 
 impl Session {
@@ -124,11 +88,7 @@ impl Session {
             batch: PacketBatch::default(),
             batch_packets: 0,
             tally: Tally::default(),
-            incidents: BTreeMap::new(),
-            open_incidents: BTreeSet::new(),
-            incidents_left_out: 0,
-            last_match_ms: HashMap::new(),
-            newest: VecDeque::new(),
+            incidents: Incidents::default(),
         }
     }
 
@@ -137,7 +97,7 @@ impl Session {
         let at_ms = self.clock.at_ms(packet.at_ns);
         self.advance(at_ms);
         self.tally.arrive(packet.wire_bytes, at_ms);
-        self.count(at_ms);
+        self.incidents.count(at_ms);
         let wire_bytes = packet.wire_bytes;
         let (decision, facts) = match read(packet) {
             Read::Packet(parsed) => {
@@ -184,8 +144,8 @@ impl Session {
         let end_ms = self.aftermath();
         Ok(Outcomes {
             first_last_ms: self.began_ms.map(|began_ms| (began_ms, self.last_packet_ms)),
-            incidents: self.told(end_ms),
-            incidents_left_out: self.incidents_left_out,
+            incidents: self.incidents.told(end_ms),
+            incidents_left_out: self.incidents.left_out,
             guards: self.enforcement.tally(),
             guard_spans: self.enforcement.spans,
             late: self.clock.late,
@@ -208,7 +168,7 @@ impl Session {
         self.last_packet_ms = at_ms;
         while at_ms >= self.now_ms + STEP_MS {
             let next_ms = if self.batch_packets == 0 {
-                next_step_ms(STEP_MS, self.now_ms, self.busy_ms, at_ms, self.any_open())
+                next_step_ms(STEP_MS, self.now_ms, self.busy_ms, at_ms, self.incidents.any_open())
             } else {
                 self.busy_ms = self.now_ms + STEP_MS;
                 self.busy_ms
@@ -240,7 +200,7 @@ impl Session {
         match decision {
             Decision::Drop(rule) => {
                 add(&mut self.batch.matched, rule);
-                self.note_match(rule, at_ms);
+                self.incidents.note_match(rule, at_ms);
             }
             Decision::Refuse(reason) | Decision::Challenge(reason) => {
                 add(&mut self.batch.refused, reason);
@@ -255,26 +215,6 @@ impl Session {
                 weight,
                 handling: decision.handling(),
             });
-        }
-    }
-
-    fn note_match(&mut self, rule: RuleId, at_ms: u64) {
-        if self.last_match_ms.len() >= RULES_REMEMBERED_MAX {
-            self.last_match_ms.clear();
-        }
-        self.last_match_ms.insert(rule, at_ms);
-    }
-
-    fn count(&mut self, at_ms: u64) {
-        let second = at_ms / 1_000;
-        match self.newest.back_mut() {
-            Some((newest, count)) if *newest == second => *count += 1,
-            _ => {
-                self.newest.push_back((second, 1));
-                if self.newest.len() > (LAST_MS / 1_000) as usize + 1 {
-                    self.newest.pop_front();
-                }
-            }
         }
     }
 
@@ -294,25 +234,8 @@ impl Session {
     fn apply(&mut self, effect: PacketEffect, now_ms: u64) {
         match effect {
             PacketEffect::Publish(plan) => self.enforcement.publish(plan, now_ms),
-            PacketEffect::Incident(incident) => self.note_incident(*incident),
+            PacketEffect::Incident(incident) => self.incidents.note(*incident),
         }
-    }
-
-    fn note_incident(&mut self, incident: Incident) {
-        let known = self.incidents.contains_key(&incident.id);
-        if !known && self.incidents.len() >= INCIDENTS_MAX {
-            self.incidents_left_out += 1;
-            return;
-        }
-        match incident.closed_at_ms {
-            None => self.open_incidents.insert(incident.id),
-            Some(_) => self.open_incidents.remove(&incident.id),
-        };
-        self.incidents.insert(incident.id, incident);
-    }
-
-    fn any_open(&self) -> bool {
-        !self.open_incidents.is_empty()
     }
 
     /// Steps through silence until every incident has closed. Returns when the recording ended.
@@ -329,7 +252,7 @@ impl Session {
             now_ms += SETTLE_STEP_MS;
             self.step(now_ms);
         }
-        while now_ms < end_ms + AFTERMATH_MS_MAX && self.any_open() {
+        while now_ms < end_ms + AFTERMATH_MS_MAX && self.incidents.any_open() {
             now_ms += AFTERMATH_STEP_MS;
             self.step(now_ms);
         }
@@ -337,32 +260,6 @@ impl Session {
             self.apply(effect, now_ms);
         }
         end_ms
-    }
-
-    fn told(&self, end_ms: u64) -> Vec<Told> {
-        let tell = |incident: &Incident| {
-            let after_end = incident.closed_at_ms.is_some_and(|at_ms| at_ms > end_ms);
-            let outlasted = after_end && self.still_on(incident, end_ms);
-            Told {
-                incident: incident.clone(),
-                closed_at_ms: incident.closed_at_ms.filter(|_| !outlasted),
-                closed_after_end: after_end && !outlasted,
-            }
-        };
-        self.incidents.values().map(tell).collect()
-    }
-
-    /// Whether the incident was still under way when the recording ended: a rule of it matched, or
-    /// the rate was still raised, in the last [`LAST_MS`].
-    fn still_on(&self, incident: &Incident, end_ms: u64) -> bool {
-        let last_from_ms = end_ms.saturating_sub(LAST_MS);
-        let matched = incident.rules.iter().any(|rule| {
-            self.last_match_ms.get(&rule.id).is_some_and(|at_ms| *at_ms >= last_from_ms)
-        });
-        let of_last = |(second, _): &&(u64, u64)| second * 1_000 >= last_from_ms;
-        let count: u64 = self.newest.iter().filter(of_last).map(|(_, count)| count).sum();
-        let rate_pps = count as f64 / (LAST_MS as f64 / 1e3);
-        matched || rate_pps > incident.expected_rps * STILL_RAISED_FACTOR
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use floodwall_model::packet::{Guards, PacketAccount, PacketClass, PacketReason};
 use serde::Serialize;
 
+use super::super::incidents::Told;
 use super::super::input;
 use super::super::stamp::rfc3339;
 use super::super::summary::{IncidentSummary, incident_summary};
@@ -13,7 +14,7 @@ use super::enforce::{GuardSpan, GuardTally};
 use super::link;
 use super::notes;
 use super::read::RecordingTally;
-use super::session::{Outcomes, Told, is_sanity};
+use super::session::{Outcomes, is_sanity};
 use super::tally::Refusals;
 
 /// The whole result.
