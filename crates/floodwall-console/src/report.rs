@@ -66,5 +66,7 @@ fn state(account: &Account<'_>) -> String {
 }
 
 #[cfg(test)]
+mod reading;
+#[cfg(test)]
 #[path = "report/tests.rs"]
 mod tests;

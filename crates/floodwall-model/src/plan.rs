@@ -151,6 +151,20 @@ pub struct Evidence {
     pub statement: String,
 }
 
+/// Sum of the log-odds, each within what its family may say at most.
+pub(crate) fn log_odds(evidence: &[Evidence]) -> f64 {
+    let capped = |e: &Evidence| {
+        let cap = e.family.log_odds_cap();
+        e.log_odds.clamp(-cap, cap)
+    };
+    evidence.iter().map(capped).sum()
+}
+
+/// Whether what begins at `from_ms` ends, and soon enough.
+pub(crate) fn ends_in_time(from_ms: u64, until_ms: u64) -> bool {
+    until_ms > from_ms && until_ms - from_ms <= RULE_TTL_MS_MAX
+}
+
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
@@ -177,10 +191,7 @@ pub struct Rule {
 impl Rule {
     /// Sum of the capped log-odds.
     pub fn log_odds(&self) -> f64 {
-        self.evidence
-            .iter()
-            .map(|e| e.log_odds.clamp(-e.family.log_odds_cap(), e.family.log_odds_cap()))
-            .sum()
+        log_odds(&self.evidence)
     }
 }
 
@@ -284,7 +295,7 @@ fn check_rule(
     if predicates.is_empty() || predicates.len() > PREDICATES_MAX {
         return Err(Rejection::SignatureSize);
     }
-    if rule.expires_at_ms <= made_at_ms || rule.expires_at_ms - made_at_ms > RULE_TTL_MS_MAX {
+    if !ends_in_time(made_at_ms, rule.expires_at_ms) {
         return Err(Rejection::Expiry);
     }
     match rule.action {

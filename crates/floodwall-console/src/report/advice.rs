@@ -48,6 +48,11 @@ fn attack_steps(account: &Account<'_>, steps: &mut Vec<String>) {
             );
         }
     }
+    after_an_attack(account, steps);
+}
+
+/// Whatever it was made of: whom to tell, and what not to say.
+pub(super) fn after_an_attack(account: &Account<'_>, steps: &mut Vec<String>) {
     steps.push(keep_logs(account));
     steps.push(format!(
         "Report it where you have to (hosting provider, national cyber security centre, police) \

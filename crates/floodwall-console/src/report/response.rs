@@ -47,6 +47,11 @@ fn one_rule(page: &mut Page, rule: &RuleRecord, account: &Account<'_>) {
     page.item(0, &format!("Requests matched: {}.", number(rule.matched)));
     page.item(0, &projected(rule));
     page.item(0, &measured(rule));
+    placed_because(page, rule, account);
+}
+
+/// The evidence that spoke for a rule, each kind with its weight.
+pub(super) fn placed_because(page: &mut Page, rule: &RuleRecord, account: &Account<'_>) {
     if rule.evidence.is_empty() {
         page.item(0, "Why it was placed is not on record.");
         return;

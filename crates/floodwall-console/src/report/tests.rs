@@ -4,34 +4,9 @@ use floodwall_model::{
 };
 use proptest::prelude::*;
 
+use super::reading::{NOW, ONSET, never_says, says};
 use super::*;
 use crate::wrap::COLUMNS;
-
-const ONSET: u64 = 1_795_442_703_000;
-const NOW: u64 = ONSET + 1_200_000;
-
-/// The report as one line, as it would be read aloud.
-fn aloud(incident: &Incident) -> String {
-    report_text(incident, NOW).split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn says(incident: &Incident, sentences: &[&str]) {
-    let text = aloud(incident);
-    for sentence in sentences {
-        assert!(
-            text.contains(sentence),
-            "`{sentence}` is missing in:\n{}",
-            report_text(incident, NOW)
-        );
-    }
-}
-
-fn never_says(incident: &Incident, words: &[&str]) {
-    let text = aloud(incident).to_lowercase();
-    for word in words {
-        assert!(!text.contains(word), "`{word}` must not be in:\n{}", report_text(incident, NOW));
-    }
-}
 
 fn evidence(family: Family, log_odds: f64, statement: &str) -> Evidence {
     Evidence { family, log_odds, statement: statement.into() }

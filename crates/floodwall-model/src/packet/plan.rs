@@ -6,8 +6,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::signature::PacketSignature;
-use crate::limits::{PACKET_PREDICATES_MAX, PACKET_RULES_MAX, RULE_TTL_MS_MAX};
-use crate::plan::{BLOCK_LOG_ODDS_MIN, Collateral, Evidence, Family, Mode, Rejection, RuleId};
+use crate::limits::{PACKET_PREDICATES_MAX, PACKET_RULES_MAX};
+use crate::plan::{
+    BLOCK_LOG_ODDS_MIN, Collateral, Evidence, Family, Mode, Rejection, RuleId, ends_in_time,
+    log_odds,
+};
 
 /// Share of past honest packets that a rule may match (design/detection.md § 3.6).
 pub const PACKET_COLLATERAL_MAX: f64 = 0.000_5;
@@ -41,10 +44,7 @@ pub struct PacketRule {
 impl PacketRule {
     /// Sum of the capped log-odds.
     pub fn log_odds(&self) -> f64 {
-        self.evidence
-            .iter()
-            .map(|e| e.log_odds.clamp(-e.family.log_odds_cap(), e.family.log_odds_cap()))
-            .sum()
+        log_odds(&self.evidence)
     }
 }
 
@@ -121,10 +121,6 @@ impl PacketPlan {
         };
         (plan, rejected)
     }
-}
-
-fn ends_in_time(from_ms: u64, until_ms: u64) -> bool {
-    until_ms > from_ms && until_ms - from_ms <= RULE_TTL_MS_MAX
 }
 
 fn check_rule(

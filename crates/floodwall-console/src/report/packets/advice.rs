@@ -2,7 +2,7 @@
 
 use floodwall_model::packet::SpoofingGrade;
 
-use super::super::advice::keep_logs;
+use super::super::advice::{after_an_attack, keep_logs};
 use super::flood::Flood;
 use crate::civil::utc;
 use crate::words::volume;
@@ -41,21 +41,7 @@ fn attack_steps(flood: &Flood<'_>, steps: &mut Vec<String>) {
                 .into(),
         );
     }
-    steps.push(keep_logs(flood.account));
-    steps.push(format!(
-        "Report it where you have to (hosting provider, national cyber security centre, police) \
-         with the output of `floodwall report {} --json`.",
-        flood.account.incident.id
-    ));
-    steps.push(
-        "If people could not reach personal data that they need, ask your data protection officer: \
-         in the EU and the UK such a loss may have to be notified within 72 hours."
-            .into(),
-    );
-    steps.push(
-        "In public, say what stands here, and nothing about skill, origin or data that does not."
-            .into(),
-    );
+    after_an_attack(flood.account, steps);
 }
 
 fn unsettled_steps(flood: &Flood<'_>, steps: &mut Vec<String>) {

@@ -1,13 +1,11 @@
 //! Incidents of packets, as the engine writes them, for the tests of the report.
 
+use crate::report::reading::{NOW, ONSET};
 use floodwall_model::incident::TimelineKind;
 use floodwall_model::packet::{Hypothesis, PacketAccount, PacketClass, SourceTest, SpoofingGrade};
 use floodwall_model::{
     Action, Collateral, Evidence, Family, Incident, IncidentVerdict, Mode, RuleId, RuleRecord,
 };
-
-pub(super) const ONSET: u64 = 1_795_442_703_000;
-pub(super) const NOW: u64 = ONSET + 1_200_000;
 
 pub(super) const TCP_GUARD: &str = "TCP packets of no connection were dropped";
 pub(super) const SYN_GUARD: &str = "new connections had to prove themselves by a SYN cookie";

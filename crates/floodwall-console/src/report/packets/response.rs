@@ -2,13 +2,12 @@
 
 use floodwall_model::{Collateral, RuleRecord};
 
-use super::super::details::finding;
 use super::super::page::Page;
-use super::super::response::lifetime;
+use super::super::response::{lifetime, placed_because};
 use super::flood::Flood;
 use super::measured::VALUE_COLUMN;
 use super::names;
-use crate::summary::{IncidentKind, is_a_guards};
+use crate::summary::is_a_guards;
 use crate::words::{collateral, count, number};
 
 /// The section.
@@ -61,14 +60,7 @@ fn one_rule(page: &mut Page, rule: &RuleRecord, flood: &Flood<'_>) {
     page.item(0, &format!("Packets matched: {}.", number(rule.matched)));
     page.item(0, &projected(rule, flood));
     page.item(0, &measured(rule));
-    if rule.evidence.is_empty() {
-        page.item(0, "Why it was placed is not on record.");
-        return;
-    }
-    page.item(0, "Placed because of:");
-    for evidence in &rule.evidence {
-        page.item(1, &finding(evidence, IncidentKind::Packets));
-    }
+    placed_because(page, rule, flood.account);
 }
 
 fn projected(rule: &RuleRecord, flood: &Flood<'_>) -> String {

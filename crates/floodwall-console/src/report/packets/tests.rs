@@ -6,29 +6,7 @@ use crate::report::report_text;
 use crate::wrap::COLUMNS;
 
 use super::fixtures::*;
-
-/// The report as one line, as it would be read aloud.
-fn aloud(incident: &Incident) -> String {
-    report_text(incident, NOW).split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn says(incident: &Incident, sentences: &[&str]) {
-    let text = aloud(incident);
-    for sentence in sentences {
-        assert!(
-            text.contains(sentence),
-            "`{sentence}` is missing in:\n{}",
-            report_text(incident, NOW)
-        );
-    }
-}
-
-fn never_says(incident: &Incident, words: &[&str]) {
-    let text = aloud(incident).to_lowercase();
-    for word in words {
-        assert!(!text.contains(word), "`{word}` must not be in:\n{}", report_text(incident, NOW));
-    }
-}
+use crate::report::reading::{NOW, never_says, says};
 
 fn golden(name: &str, incident: &Incident) {
     crate::golden::check(name, &report_text(incident, NOW));
