@@ -35,6 +35,7 @@
 #define FW_MAP_ASKED "fw_asked"
 #define FW_MAP_FRAGMENTS "fw_fragments"
 #define FW_MAP_SOURCES "fw_sources"
+#define FW_MAP_ICMP "fw_icmp"
 #define FW_MAP_EGRESS "fw_egress"
 #define FW_MAP_SAMPLES "fw_samples"
 
@@ -72,6 +73,11 @@
 /* Sources with a token bucket. When full: the longest unused is forgotten and starts anew with a
  * full bucket, so a flood of more sources than this is for the signatures to stop. */
 #define FW_SOURCES_MAX 65536
+
+/* Shares that sources of ICMP are spread over by a keyed hash (floodwall_model::packet::ICMP_SHARES):
+ * 2 to the FW_ICMP_SHARE_BITS. Never full; sources that fall together share. */
+#define FW_ICMP_SHARE_BITS 4
+#define FW_ICMP_SHARES (1 << FW_ICMP_SHARE_BITS)
 
 /* Destination networks whose bytes are counted. When full: the longest unused is forgotten. */
 #define FW_EGRESS_MAX 16384
@@ -119,7 +125,8 @@ enum fw_reason {
 	FW_REASON_UNSOLICITED_UDP = 16,
 	FW_REASON_SOURCE_RATE = 17,
 	FW_REASON_COOKIE_SENT = 18,
-	FW_REASONS = 19,
+	FW_REASON_ICMP_RATE = 19,
+	FW_REASONS = 20,
 };
 
 /* fw_policy.holds: which tables have anything in them, so that empty ones cost nothing. */
@@ -141,6 +148,7 @@ enum fw_guard {
 	FW_GUARD_TCP_STATE = 0x02,
 	FW_GUARD_UDP_SOLICITED = 0x04,
 	FW_GUARD_SOURCE_RATE = 0x08,
+	FW_GUARD_ICMP = 0x10,
 };
 
 /* fw_port.services. */
@@ -184,6 +192,8 @@ struct fw_policy {
 	__u64 spare;
 	struct fw_rate packets[FW_WIDTHS];
 	struct fw_rate connections[FW_WIDTHS]; /* SYNs */
+	struct fw_rate icmp_errors;    /* of each of FW_ICMP_SHARES */
+	struct fw_rate icmp_questions; /* likewise */
 };
 
 /* A rule's own values. */
@@ -261,7 +271,8 @@ struct fw_address {
 	__u8 bytes[16];
 };
 
-/* Key of FW_MAP_ASKED: whom this host asked, from which port. Ports in host order. */
+/* Key of FW_MAP_ASKED: whom this host asked, from which port. Ports in host order. Of an echo
+ * request remote_port is its code, 0, to which no datagram can be sent, and local_port its type. */
 struct fw_question {
 	__u8 remote[16];
 	__u16 remote_port;
@@ -295,6 +306,12 @@ struct fw_limited {
 struct fw_share {
 	struct fw_tokens packets;
 	struct fw_tokens connections;
+};
+
+/* An entry of FW_MAP_ICMP. The loader fills it when it raises the guard. */
+struct fw_icmp_share {
+	struct fw_tokens errors;
+	struct fw_tokens questions;
 };
 
 /* Key of FW_MAP_EGRESS: a /24 or a /48 as it stands in the packet, the rest 0. */

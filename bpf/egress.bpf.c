@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /*
- * What leaves this host, seen by TC: notes each UDP question, so that its answer is known when it
+ * What leaves this host, seen by TC: notes each UDP question and each echo request, so that its answer is known when it
  * comes, and counts bytes by destination network, so that an attack that goes out from here is
  * noticed. Part of filter.bpf.c's object.
  *
  * It must never hold up, change or drop what this host sends.
  */
+#include "icmp.h"
 #include "maps.h"
 #include "parse.h"
 #include "sanity.h"
@@ -65,7 +66,8 @@ int floodwall_out(struct __sk_buff *skb)
 	if (!policy || fw_parse_frame(&cursor, &packet, 0) != FW_PARSED_IP)
 		return FW_EGRESS_NEXT;
 	fw_count_egress(&packet, skb->len);
-	if (packet.values[FW_DIM_PROTOCOL] == FW_PROTO_UDP && packet.l4_offset)
+	if ((packet.values[FW_DIM_PROTOCOL] == FW_PROTO_UDP && packet.l4_offset) ||
+	    (fw_is_icmp(packet.values[FW_DIM_PROTOCOL]) && fw_icmp_is_request(&packet)))
 		fw_note_question(&packet, policy);
 	return FW_EGRESS_NEXT;
 }

@@ -53,6 +53,8 @@ fw_inline void fw_mark_solicited(struct xdp_md *ctx, struct fw_passage *passage)
 		solicited = passage->known == FW_KNOWN_CONNECTION;
 	} else if (protocol == FW_PROTO_UDP) {
 		solicited = fw_is_answer(packet, passage->now);
+	} else if (fw_is_icmp(protocol)) {
+		solicited = fw_is_echo_answer(packet, passage->now);
 	}
 	if (solicited)
 		packet->values[FW_DIM_TRANSPORT_MARKS] |= FW_TP_SOLICITED;
@@ -100,6 +102,8 @@ fw_inline enum fw_reason fw_stand_guard(struct xdp_md *ctx, struct fw_passage *p
 		}
 	} else if (protocol == FW_PROTO_UDP && (passage->guards & FW_GUARD_UDP_SOLICITED)) {
 		reason = fw_guard_udp(packet, passage->now);
+	} else if (fw_is_icmp(protocol) && (passage->guards & FW_GUARD_ICMP)) {
+		reason = fw_guard_icmp(packet, policy, passage->now);
 	}
 	if (reason == FW_REASON_NO_OBJECTION && (passage->guards & FW_GUARD_SOURCE_RATE))
 		reason = fw_guard_rate(packet, policy, passage->now);

@@ -16,6 +16,7 @@
 
 #include "bans.h"
 #include "cookie.h"
+#include "icmp.h"
 #include "limit.h"
 #include "maps.h"
 #include "sanity.h"
@@ -194,6 +195,48 @@ static __attribute__((noinline)) int fw_within(const struct fw_policy *policy, _
 fw_inline __u64 fw_widened(__u64 network, __u32 bits)
 {
 	return network & bpf_cpu_to_be64(~0ull << (64 - bits));
+}
+
+/* Whether an echo reply answers a request that this host sent lately. */
+static __attribute__((noinline)) int fw_is_echo_answer(const struct fw_packet *packet, __u32 now)
+{
+	int request = fw_icmp_request_of(packet);
+	struct fw_question question = {
+		.local_port = request,
+		.version = packet->version,
+	};
+
+	if (request < 0)
+		return 0;
+	__builtin_memcpy(question.remote, packet->source, sizeof(question.remote));
+	return fw_lives(bpf_map_lookup_elem(&fw_asked, &question), now);
+}
+
+/* ICMP: what the network needs and what answers us passes, and of the rest a small rate, because
+ * errors are good to know and a host should answer a ping. Sources are spread over shares by a hash
+ * that outsiders cannot know: a flood from one takes one share, a flood from everywhere all. As in
+ * fw_within, two CPUs may let a packet too many pass. */
+fw_inline enum fw_reason fw_guard_icmp(const struct fw_packet *packet,
+				       const struct fw_policy *policy, __u32 now)
+{
+	enum fw_icmp_need need = fw_icmp_need(packet);
+	struct fw_icmp_share *share;
+	__u64 source;
+	__u32 number;
+	int within;
+
+	if (need == FW_ICMP_VITAL || !fw_is_local(packet) || fw_is_echo_answer(packet, now))
+		return FW_REASON_NO_OBJECTION;
+	source = packet->version == 4 ? *(const __u32 *)packet->source
+				      : fw_network_of(packet->source);
+	number = fw_mix(source) >> (64 - FW_ICMP_SHARE_BITS);
+	share = bpf_map_lookup_elem(&fw_icmp, &number);
+	if (!share)
+		return FW_REASON_NO_OBJECTION;
+	within = need == FW_ICMP_ERROR
+			 ? fw_take_token(&share->errors, &policy->icmp_errors, now)
+			 : fw_take_token(&share->questions, &policy->icmp_questions, now);
+	return within ? FW_REASON_NO_OBJECTION : FW_REASON_ICMP_RATE;
 }
 
 /* Each source to its share; of IPv6 also what it could pass off as many sources. */

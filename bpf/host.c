@@ -7,6 +7,7 @@
  * Needs a C compiler and the kernel's own headers (linux/types.h), neither clang nor libbpf.
  */
 #include "abi.h"
+#include "icmp.h"
 #include "parse.h"
 #include "rules.h"
 #include "sanity.h"
@@ -30,6 +31,12 @@ __u32 fw_host_parse_ip(const __u8 *bytes, __u64 length, struct fw_packet *packet
 __u32 fw_host_sanity(const struct fw_packet *packet)
 {
 	return fw_sanity(packet);
+}
+
+/* enum fw_icmp_need, of ICMP. */
+__u32 fw_host_icmp_need(const struct fw_packet *packet)
+{
+	return fw_icmp_need(packet);
 }
 
 /* Bytes of a rule table. */

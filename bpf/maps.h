@@ -137,6 +137,14 @@ struct {
 } fw_sources SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, FW_ICMP_SHARES);
+	__type(key, __u32);
+	__type(value, struct fw_icmp_share);
+} fw_icmp SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LRU_PERCPU_HASH);
 	__uint(max_entries, FW_EGRESS_MAX);
 	__type(key, struct fw_egress_net);

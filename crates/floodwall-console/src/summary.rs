@@ -123,6 +123,7 @@ pub(crate) const fn is_a_guards(reason: PacketReason) -> bool {
         PacketReason::OutOfState
             | PacketReason::UnsolicitedUdp
             | PacketReason::SourceRate
+            | PacketReason::IcmpRate
             | PacketReason::CookieSent
     )
 }

@@ -133,6 +133,91 @@ fn floods_of_udp_fragments_and_gre_are_held() {
     is_held(Kind::GreFlood, 1_000.0, 20.0);
 }
 
+/// ICMP with random contents and borrowed addresses has no signature: eight floods of a survey went
+/// on for as long as they liked.
+#[test]
+fn floods_of_icmp_are_held_and_path_mtu_messages_and_neighbours_are_not() {
+    let first = first_seed();
+    // Slower ones leave more than a fiftieth: the rate that is left to ICMP.
+    for pps in [5_000.0, 20_000.0] {
+        let mut path_mtu = 0;
+        let outcomes: Vec<Outcome> = (first..first + RUNS)
+            .map(|seed| {
+                let honest = HonestConfig {
+                    pings_ps: 1.0,
+                    errors_ps: 10.0,
+                    ..HonestConfig::drawn(20.0, seed)
+                };
+                let config = ScenarioConfig {
+                    rate: Rate::Pps(pps),
+                    honest: Some(honest),
+                    attack_us: 12_000_000,
+                    tail_us: 2_000_000,
+                    ..ScenarioConfig::new(Kind::IcmpFlood, 1.0, seed)
+                };
+                let outcome = run(config.stream(), seed);
+                let mut dropped = outcome.guarded_by_group.clone();
+                for (group, packets) in &outcome.dropped_by_group {
+                    *dropped.entry(group).or_default() += packets;
+                }
+                println!(
+                    "{pps} seed {seed}: held {:?} ms, leakage {:.4}, {:?}, honest {dropped:?}",
+                    outcome.held_ms,
+                    outcome.leakage(),
+                    outcome.rules,
+                );
+                for group in ["path-mtu", "neighbour"] {
+                    assert_eq!(dropped.get(group), None, "seed {seed}");
+                }
+                let others = dropped.iter().filter(|(group, _)| **group != "icmp");
+                assert!(others.count() == 0, "seed {seed}: {dropped:?}");
+                path_mtu += outcome.honest_by_group.get("path-mtu").copied().unwrap_or(0);
+                outcome
+            })
+            .collect();
+        assert!(path_mtu > 0, "there were such messages");
+        assert!(outcomes.iter().all(|o| o.held_ms.is_some_and(|ms| ms <= 1_500)), "{pps}");
+        let leakage = median(outcomes.iter().map(Outcome::leakage).collect());
+        assert!(leakage <= LEAKAGE_MAX, "{pps}: leakage {leakage}");
+    }
+}
+
+#[test]
+fn a_flood_of_icmp_from_one_machine_leaves_others_their_pings() {
+    let first = first_seed();
+    let is_icmp = |config: &ScenarioConfig| config.stream().words().contains("icmp-flood");
+    let config = (first..first + 1_000)
+        .map(|seed| ScenarioConfig {
+            rate: Rate::Pps(3_000.0),
+            honest: Some(HonestConfig { pings_ps: 2.0, ..HonestConfig::drawn(10.0, seed) }),
+            attack_us: 20_000_000,
+            tail_us: 2_000_000,
+            ..ScenarioConfig::new(Kind::SingleSource, 1.0, seed)
+        })
+        .find(is_icmp)
+        .expect("one in five is of ICMP");
+    let outcome = run(config.stream(), config.seed);
+    let asked = outcome.honest_by_group.get("icmp").copied().unwrap_or(0);
+    let refused = outcome.guarded_by_group.get("icmp").copied().unwrap_or(0);
+    println!(
+        "seed {}: {refused} of {asked} pings refused, leakage {:.4}, guarded {}, {:?}",
+        config.seed,
+        outcome.leakage(),
+        outcome.guarded_icmp,
+        outcome.rules,
+    );
+    assert!(outcome.leakage() <= LEAKAGE_MAX, "leakage {}", outcome.leakage());
+    assert!(asked >= 20, "{asked} pings");
+    assert!(refused * 4 <= asked, "{refused} of {asked} pings refused");
+}
+
+#[test]
+fn icmp_that_a_flood_causes_elsewhere_raises_no_guard_against_it() {
+    for outcome in outcomes(Kind::SynCopied, Rate::Pps(5_000.0), 20.0) {
+        assert!(!outcome.guarded_icmp);
+    }
+}
+
 #[test]
 fn a_flood_all_over_a_network_is_held() {
     is_held(Kind::Carpet, 2_000.0, 20.0);

@@ -194,7 +194,13 @@ fn guards() -> Result<(), Failure> {
     run.filter_mut().apply(
         &plan(
             64,
-            Guards { syn_proof: true, tcp_state: true, udp_solicited: true, source_rate: true },
+            Guards {
+                syn_proof: true,
+                tcp_state: true,
+                udp_solicited: true,
+                source_rate: true,
+                icmp: true,
+            },
         )?,
         now_ms(),
     )?;

@@ -37,6 +37,7 @@ names! {
     MAP_ALLOW_V6 = "fw_allow_v6";
     MAP_PORTS = "fw_ports";
     MAP_LOCAL = "fw_local";
+    MAP_ICMP = "fw_icmp";
     MAP_EGRESS = "fw_egress";
     MAP_SAMPLES = "fw_samples";
     PROGRAM_XDP = "floodwall_xdp";
@@ -139,6 +140,7 @@ pub(crate) mod guard {
     pub(crate) const TCP_STATE: u32 = 0x02;
     pub(crate) const UDP_SOLICITED: u32 = 0x04;
     pub(crate) const SOURCE_RATE: u32 = 0x08;
+    pub(crate) const ICMP: u32 = 0x10;
 }
 
 /// `enum fw_service`.
@@ -174,6 +176,8 @@ pub(crate) struct Policy {
     pub(crate) spare: u64,
     pub(crate) packets: [Rate; WIDTHS],
     pub(crate) connections: [Rate; WIDTHS],
+    pub(crate) icmp_errors: Rate,
+    pub(crate) icmp_questions: Rate,
 }
 
 /// `FW_RULE_ROWS`.
@@ -213,6 +217,20 @@ pub(crate) struct Rules {
 pub(crate) struct Port {
     pub(crate) services: u32,
     pub(crate) stamped: u32,
+}
+
+/// `struct fw_tokens`. Only its layout is used, as of the next.
+#[repr(C)]
+pub(crate) struct KernelTokens {
+    pub(crate) left: u32,
+    pub(crate) refilled: u32,
+}
+
+/// `struct fw_icmp_share`.
+#[repr(C)]
+pub(crate) struct IcmpShare {
+    pub(crate) errors: KernelTokens,
+    pub(crate) questions: KernelTokens,
 }
 
 /// `struct fw_net`: the value of a banned network.

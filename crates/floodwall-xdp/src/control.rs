@@ -16,6 +16,7 @@ use crate::attach::{AttachRequest, Attachment, Services};
 use crate::counters::Totals;
 use crate::error::BanError;
 use crate::filter::{KernelFilter, kernel};
+use crate::icmp_shares;
 use crate::limit::SourceRates;
 use crate::mapped::Mapped;
 use crate::rules::{PlanChange, RuleTable, Wanted};
@@ -100,6 +101,7 @@ impl KernelFilter {
         let (v4, v6) = segment_sizes(mtu.unwrap_or(1_500));
         policy.set_mss(v4, v6);
         self.set_rates(&request.rates);
+        self.maps.policy.set_icmp_rates(icmp_shares::rates(self.clock.hz()));
         self.set_services(&request.services);
         self.learn_local_addresses()?;
         self.renew();
@@ -213,7 +215,11 @@ impl KernelFilter {
             (guards.tcp_state, guard::TCP_STATE),
             (guards.udp_solicited, guard::UDP_SOLICITED),
             (guards.source_rate, guard::SOURCE_RATE),
+            (guards.icmp, guard::ICMP),
         ];
+        if guards.icmp && self.maps.policy.guards() & guard::ICMP == 0 {
+            self.maps.icmp.fill(self.clock.hz(), self.clock.in_ms(0) as u32);
+        }
         let bits = bits.iter().filter(|(stands, _)| *stands).fold(0, |bits, (_, bit)| bits | bit);
         let until = self.clock.in_ms(until_ms.saturating_sub(now_ms));
         self.maps.policy.set_guards(bits, until);

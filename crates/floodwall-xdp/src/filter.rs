@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::control::Control;
 use crate::counters::{BanRefusals, FilterCounters, Totals};
 use crate::error::{AttachError, BanError, os_error, with_causes};
+use crate::icmp_shares::IcmpShares;
 use crate::mapped::Mapped;
 use crate::networks::{NetTable, Tries, overlap};
 use crate::object::{self, Settings, refused};
@@ -80,6 +81,7 @@ pub(crate) struct Maps {
     allowed: Tries<u32>,
     counts: PerCpuArray<MapData, Counts>,
     pub(crate) ports: Mapped,
+    pub(crate) icmp: IcmpShares,
     pub(crate) local: HashMap<MapData, [u8; 16], u32>,
     pub(crate) egress: PerCpuHashMap<MapData, EgressNet, Volume>,
     pub(crate) samples: RingBuf<MapData>,
@@ -462,6 +464,7 @@ impl Maps {
             ),
             counts: taken.map(abi::MAP_COUNTS)?,
             ports: taken.memory(abi::MAP_PORTS, 65_536 * size_of::<abi::Port>())?,
+            icmp: IcmpShares::new(taken.memory(abi::MAP_ICMP, IcmpShares::BYTES)?),
             local: taken.map(abi::MAP_LOCAL)?,
             egress: taken.map(abi::MAP_EGRESS)?,
             samples: taken.map(abi::MAP_SAMPLES)?,

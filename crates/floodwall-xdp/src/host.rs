@@ -12,7 +12,7 @@ mod rules;
 #[cfg(test)]
 mod header;
 
-use floodwall_model::packet::{PacketFacts, PacketReason};
+use floodwall_model::packet::{IcmpNeed, PacketAttr, PacketFacts, PacketReason};
 
 pub use rules::HostRules;
 
@@ -58,6 +58,7 @@ unsafe extern "C" {
     fn fw_host_parse_frame(bytes: *const u8, length: u64, packet: *mut RawPacket) -> u32;
     fn fw_host_parse_ip(bytes: *const u8, length: u64, packet: *mut RawPacket) -> u32;
     fn fw_host_sanity(packet: *const RawPacket) -> u32;
+    fn fw_host_icmp_need(packet: *const RawPacket) -> u32;
 }
 
 /// Parses an Ethernet frame.
@@ -102,4 +103,18 @@ pub fn sanity(facts: &PacketFacts) -> Option<PacketReason> {
     // SAFETY: `raw` is laid out as struct fw_packet and only read.
     let reason = unsafe { fw_host_sanity(&raw const raw) };
     PacketReason::SANITY.into_iter().find(|known| *known as u32 == reason)
+}
+
+/// How much the network needs an ICMP message, by the kernel filter's own rules; `None` of what the
+/// ICMP guard does not look at.
+pub fn icmp_need(facts: &PacketFacts) -> Option<IcmpNeed> {
+    if !matches!(facts.value(PacketAttr::Protocol), 1 | 58) {
+        return None;
+    }
+    let raw = RawPacket::from_facts(facts);
+    // SAFETY: `raw` is laid out as struct fw_packet and only read.
+    let need = unsafe { fw_host_icmp_need(&raw const raw) };
+    [IcmpNeed::Vital, IcmpNeed::Error, IcmpNeed::Question]
+        .into_iter()
+        .find(|known| *known as u32 == need)
 }

@@ -22,6 +22,7 @@ mod egress_hook;
 mod error;
 mod filter;
 pub mod host;
+mod icmp_shares;
 mod limit;
 mod mapped;
 mod networks;

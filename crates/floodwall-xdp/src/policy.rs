@@ -73,14 +73,25 @@ impl PolicyMap {
 
     /// Packets and connections by width.
     pub(crate) fn set_rates(&self, rates: &[(Rate, Rate); WIDTHS]) {
-        let write = |offset: usize, rate: Rate| {
-            self.0.u32_at(offset).store(rate.per_jiffy, Release);
-            self.0.u32_at(offset + 4).store(rate.burst, Release);
-        };
         for (width, (packets, connections)) in rates.iter().enumerate() {
-            write(offset_of!(Policy, packets) + width * 8, *packets);
-            write(offset_of!(Policy, connections) + width * 8, *connections);
+            self.write_rate(offset_of!(Policy, packets) + width * 8, *packets);
+            self.write_rate(offset_of!(Policy, connections) + width * 8, *connections);
         }
+    }
+
+    /// What each share of ICMP may be.
+    pub(crate) fn set_icmp_rates(&self, [errors, questions]: [Rate; 2]) {
+        for (at, rate) in [
+            (offset_of!(Policy, icmp_errors), errors),
+            (offset_of!(Policy, icmp_questions), questions),
+        ] {
+            self.write_rate(at, rate);
+        }
+    }
+
+    fn write_rate(&self, offset: usize, rate: Rate) {
+        self.0.u32_at(offset + offset_of!(Rate, per_jiffy)).store(rate.per_jiffy, Release);
+        self.0.u32_at(offset + offset_of!(Rate, burst)).store(rate.burst, Release);
     }
 
     /// What the clock program wrote last.

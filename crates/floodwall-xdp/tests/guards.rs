@@ -1,12 +1,13 @@
 //! Packet sentences for the guards: the SYN proof, out-of-state TCP, UDP by service and question,
-//! each source's share; and for what a rule spares because it answers a question of ours.
+//! each source's share, ICMP; and for what a rule spares because it answers a question of ours.
 
 mod support;
 
 use std::net::TcpListener;
 
 use floodwall_model::packet::{
-    Guards, IpMark, PacketAttr, PacketPredicate, PacketReason, TransportMark,
+    Guards, ICMP_ERRORS, ICMP_QUESTIONS, IpMark, PacketAttr, PacketPredicate, PacketReason,
+    TransportMark,
 };
 use floodwall_model::{Mode, Prefix};
 use floodwall_xdp::{AttachRequest, DryRun, Services, SourceRate, SourceRates, Verdict};
@@ -243,6 +244,114 @@ fn each_source_is_held_to_its_share() {
     assert_eq!(passed(&hosts("2001:db8:1:102::1".into()), 50), 0, "the /56 has had its share");
     assert_eq!(passed(&hosts("2001:db8:1:200::1".into()), 50), 10, "another /56");
     assert_eq!(passed(&hosts("2001:db8:1:300::1".into()), 50), 0, "the /48 has had its share");
+}
+
+/// How many of `count` copies pass.
+fn passed(run: &mut DryRun, packet: &Packet, count: u32) -> u64 {
+    let before = run.filter().counters().unwrap().passed;
+    run.xdp(&packet.bytes(), count).unwrap();
+    run.filter().counters().unwrap().passed - before
+}
+
+#[test]
+fn icmp_that_the_network_needs_passes_and_the_rest_at_a_small_rate() {
+    if !require_bpf() {
+        return;
+    }
+    in_namespace(|| {
+        server_in_namespace();
+        let mut run = DryRun::new(1).unwrap();
+        guarded(&mut run, Guards { icmp: true, ..Guards::default() });
+        let v4 = |kind, code| Packet::icmp(CLIENT, SERVER, kind, code);
+        let v6 = |kind, code| Packet::icmp(CLIENT_V6, SERVER_V6, kind, code);
+        let near = |kind| Packet::icmp("fe80::9", SERVER_V6, kind, 0).ttl(255);
+        let errors = u64::from(ICMP_ERRORS.burst);
+        let questions = u64::from(ICMP_QUESTIONS.burst);
+        for (description, packet, least) in [
+            ("fragmentation needed", v4(3, 4), 400),
+            ("packet too big", v6(2, 0), 400),
+            ("a router's solicitation", near(133), 400),
+            ("a router's advertisement", near(134), 400),
+            ("a neighbour's solicitation", near(135), 400),
+            ("a neighbour's advertisement", near(136), 400),
+            ("a redirect", near(137), 400),
+            ("who listens", Packet::icmp("fe80::9", SERVER_V6, 130, 0).ttl(1), 400),
+            ("port unreachable", v4(3, 3), errors),
+            ("no more of the same source", v4(11, 0), 0),
+            ("unreachable, IPv6", v6(1, 4), errors),
+            ("an echo request has its own rate", v4(8, 0), questions),
+            ("an echo reply nobody asked for", v4(0, 0), 0),
+            ("an echo request, IPv6", v6(128, 0), questions),
+            ("a neighbour from beyond a router", v6(135, 0).ttl(254), 0),
+            ("a later piece of a message", v4(8, 0).fragment(7, 9, false), 0),
+            ("a later piece, IPv6", v6(128, 0).fragment(7, 9, false), 0),
+            ("a piece that says it is vital", v4(3, 4).fragment(7, 0, true), 0),
+            ("UDP is not its business", Packet::udp((CLIENT, 5), (SERVER, 9), &[1]), 400),
+            ("to forward", Packet::icmp(CLIENT, "192.0.2.200", 8, 0), 400),
+        ] {
+            let passed = passed(&mut run, &packet, 400);
+            // The kernel may take a while over 400 copies, in which a token comes back.
+            assert!((least..=least + 1).contains(&passed), "{description}: {passed} of 400");
+        }
+        let dropped = run.filter().counters().unwrap().of(PacketReason::IcmpRate);
+        assert!(dropped > 3_000, "{dropped}");
+    });
+}
+
+#[test]
+fn an_answer_to_our_echo_request_passes_and_a_flood_from_one_source_takes_one_share() {
+    if !require_bpf() {
+        return;
+    }
+    in_namespace(|| {
+        server_in_namespace();
+        let mut run = DryRun::new(1).unwrap();
+        for (peer, server, ask, answer) in
+            [(CLIENT, SERVER, 8, 0), (CLIENT_V6, SERVER_V6, 128, 129)]
+        {
+            // Raised anew, so that the buckets are full.
+            guarded(&mut run, Guards::default());
+            guarded(&mut run, Guards { icmp: true, ..Guards::default() });
+            let flood = Packet::icmp(peer, server, ask, 0);
+            passed(&mut run, &flood, 400);
+            let reply = Packet::icmp(peer, server, answer, 0);
+            check(&mut run, "nobody asked", &reply, PacketReason::IcmpRate);
+            run.egress(&Packet::icmp(server, peer, ask, 0).bytes()).unwrap();
+            check(&mut run, "the answer to our ping", &reply, PacketReason::NoObjection);
+            check(&mut run, "no licence to ask", &flood, PacketReason::IcmpRate);
+            let visitors = (1..=64u8).map(|n| match peer.contains(':') {
+                true => format!("2001:db8:7:{n:x}::1"),
+                false => format!("192.0.2.{n}"),
+            });
+            let lucky = visitors
+                .filter(|from| passed(&mut run, &Packet::icmp(from, server, ask, 0), 1) == 1)
+                .count();
+            // 15 of 16 shares with four tokens each, less where many of 64 fall together.
+            assert!((30..=62).contains(&lucky), "{lucky} of 64 others got their ping through");
+        }
+    });
+}
+
+#[test]
+fn the_guard_for_icmp_begins_with_full_buckets_each_time_it_is_raised() {
+    if !require_bpf() {
+        return;
+    }
+    in_namespace(|| {
+        server_in_namespace();
+        let mut run = DryRun::new(1).unwrap();
+        let ping = Packet::icmp(CLIENT, SERVER, 8, 0);
+        assert_eq!(passed(&mut run, &ping, 100), 100, "at rest every ping passes");
+        for _ in 0..2 {
+            guarded(&mut run, Guards { icmp: true, ..Guards::default() });
+            let through = passed(&mut run, &ping, 100);
+            assert!((4..=5).contains(&through), "{through}");
+            // Applying the same again gives nobody new tokens.
+            guarded(&mut run, Guards { icmp: true, ..Guards::default() });
+            assert!(passed(&mut run, &ping, 100) <= 1);
+            guarded(&mut run, Guards::default());
+        }
+    });
 }
 
 /// A rule found in an amplification flood says "later fragments of UDP, no conversation of ours".

@@ -127,7 +127,7 @@ fn the_allow_list_wins_over_everything_and_cannot_be_banned() {
     let now_ms = wall_ms();
     let everything = rule(1, vec![PacketPredicate::Between(PacketAttr::Ttl, 0, 255)], now_ms);
     let guards =
-        Guards { syn_proof: false, tcp_state: true, udp_solicited: true, source_rate: true };
+        Guards { tcp_state: true, udp_solicited: true, source_rate: true, ..Guards::default() };
     run.filter_mut().apply(&plan(vec![everything], guards, Mode::Protect, now_ms), now_ms).unwrap();
     check(&mut run, "a rule objects in vain", &tcp(ACK), PacketReason::Allowed);
     let other = Packet::tcp(("192.0.2.1", 40_000), (SERVER, 80), ACK);

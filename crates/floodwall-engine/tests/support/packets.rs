@@ -2,14 +2,16 @@
 //! its plans: drop what a rule matches, and what a guard proves useless.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use floodwall_engine::packet::{PacketEffect, PacketEngine, PacketEngineConfig};
 use floodwall_model::packet::{
-    CheckedPacketPlan, EPHEMERAL_PORT_MIN, PacketAttr, PacketBatch, PacketClass, PacketFacts,
-    PacketHandling, PacketObservation, PacketReason,
+    CheckedPacketPlan, EPHEMERAL_PORT_MIN, ICMP_ERRORS, ICMP_QUESTIONS, ICMP_SHARES, IcmpNeed,
+    PacketAttr, PacketBatch, PacketClass, PacketFacts, PacketHandling, PacketObservation,
+    PacketReason,
 };
-use floodwall_model::{Incident, Mode, RuleId};
+use floodwall_model::{Incident, Mode, RuleId, Source, TokenBucket};
 use floodwall_sim::packets::Stream;
 
 /// Length of a step, µs.
@@ -33,12 +35,16 @@ pub struct Outcome {
     pub honest: u64,
     pub honest_dropped: u64,
     pub dropped_by_group: HashMap<&'static str, u64>,
-    /// Honest inbound packets that a guard dropped.
+    /// Honest inbound packets that a guard dropped, in all and by kind.
     pub honest_guarded: u64,
+    pub guarded_by_group: HashMap<&'static str, u64>,
+    /// Honest inbound packets during the attack, by kind.
+    pub honest_by_group: HashMap<&'static str, u64>,
     /// Honest SYNs that had to return a cookie.
     pub honest_challenged: u64,
-    /// Whether a guard stood at any time.
+    /// Whether a guard stood at any time, and whether that for ICMP did.
     pub guarded: bool,
+    pub guarded_icmp: bool,
     /// Rules by number, in words.
     pub rules: Vec<(RuleId, String)>,
     /// The last record of each incident.
@@ -59,9 +65,32 @@ impl Outcome {
     }
 }
 
+#[derive(Default)]
 struct Filter {
     plan: Arc<CheckedPacketPlan>,
     served_udp: Vec<u16>,
+    icmp: IcmpShares,
+}
+
+/// The kernel's shares of ICMP.
+#[derive(Default)]
+struct IcmpShares(HashMap<(usize, IcmpNeed), TokenBucket>);
+
+impl IcmpShares {
+    fn passes(&mut self, facts: &PacketFacts, now_ms: u64) -> bool {
+        let Some(need) = IcmpNeed::of(facts) else { return true };
+        let rate = match need {
+            IcmpNeed::Vital => return true,
+            IcmpNeed::Error => ICMP_ERRORS,
+            IcmpNeed::Question => ICMP_QUESTIONS,
+        };
+        let mut hasher = std::hash::DefaultHasher::new();
+        Source::new(facts.source).key().hash(&mut hasher);
+        let share = hasher.finish() as usize % ICMP_SHARES;
+        let fresh = || TokenBucket::full(rate.burst, now_ms);
+        let bucket = self.0.entry((share, need)).or_insert_with(fresh);
+        bucket.take(rate.rate_pps * 10, rate.burst, now_ms)
+    }
 }
 
 impl Filter {
@@ -74,7 +103,7 @@ impl Filter {
         }
     }
 
-    fn decide(&self, facts: &PacketFacts, now_ms: u64) -> PacketHandling {
+    fn decide(&mut self, facts: &PacketFacts, now_ms: u64) -> PacketHandling {
         let rule = self
             .plan
             .rules()
@@ -99,9 +128,13 @@ impl Filter {
             return PacketHandling::Refused(PacketReason::OutOfState);
         }
         let served = self.served_udp.contains(&facts.value(PacketAttr::DestinationPort));
-        let udp = matches!(facts.class, PacketClass::Udp | PacketClass::Fragment);
+        // As in the kernel, later fragments by their protocol.
+        let udp = facts.value(PacketAttr::Protocol) == 17;
         if guards.udp_solicited && udp && !facts.solicited() && !served {
             return PacketHandling::Refused(PacketReason::UnsolicitedUdp);
+        }
+        if guards.icmp && !facts.solicited() && !self.icmp.passes(facts, now_ms) {
+            return PacketHandling::Refused(PacketReason::IcmpRate);
         }
         PacketHandling::Passed
     }
@@ -112,7 +145,7 @@ pub fn run(stream: Stream, seed: u64) -> Outcome {
     let config = PacketEngineConfig { mode: Mode::Protect, ..PacketEngineConfig::default() };
     let mut engine = PacketEngine::new(config, seed);
     let onset_us = stream.onset_us();
-    let mut filter = Filter { plan: Arc::default(), served_udp: Vec::new() };
+    let mut filter = Filter::default();
     let mut outcome = Outcome::default();
     let mut batch = fresh();
     let mut step_us = 0;
@@ -169,6 +202,7 @@ fn step(
     }
     let guards = filter.plan.guards(now_ms);
     outcome.guarded |= guards.any();
+    outcome.guarded_icmp |= guards.icmp;
     if let Some(onset_us) = onset_us {
         let since_ms = (step_us.saturating_sub(onset_us)) / 1_000;
         if step_us >= onset_us && outcome.rule_ms.is_none() && !filter.plan.rules().is_empty() {
@@ -217,13 +251,19 @@ fn count(
         return;
     }
     outcome.honest += 1;
+    if onset_us.is_some_and(|onset_us| packet.at_us >= onset_us) {
+        *outcome.honest_by_group.entry(packet.group).or_default() += 1;
+    }
     match handling {
         PacketHandling::Dropped(_) => {
             outcome.honest_dropped += 1;
             *outcome.dropped_by_group.entry(packet.group).or_default() += 1;
         }
         PacketHandling::Refused(PacketReason::CookieSent) => outcome.honest_challenged += 1,
-        PacketHandling::Refused(_) => outcome.honest_guarded += 1,
+        PacketHandling::Refused(_) => {
+            outcome.honest_guarded += 1;
+            *outcome.guarded_by_group.entry(packet.group).or_default() += 1;
+        }
         PacketHandling::Passed | PacketHandling::WouldDrop(_) => {}
     }
 }

@@ -5,6 +5,7 @@
 
 mod account;
 mod facts;
+mod icmp;
 mod observation;
 mod plan;
 mod reason;
@@ -15,6 +16,7 @@ pub use facts::{
     EPHEMERAL_PORT_MIN, IpMark, PACKET_ATTR_COUNT, PACKET_CLASS_COUNT, PacketAttr, PacketClass,
     PacketFacts, TcpFlag, TransportMark, fold_option, fold_payload, fold16,
 };
+pub use icmp::{ICMP_ERRORS, ICMP_QUESTIONS, ICMP_SHARES, IcmpNeed, IcmpRate};
 pub use observation::{ClassCount, PacketBatch, PacketHandling, PacketObservation};
 pub use plan::{
     CheckedPacketPlan, Guards, PACKET_COLLATERAL_MAX, PacketPlan, PacketRule, RejectedPacketRule,

@@ -60,12 +60,15 @@ pub struct Guards {
     pub udp_solicited: bool,
     /// Hold each source to its share of packets.
     pub source_rate: bool,
+    /// Hold ICMP to a small rate, but for what the network needs ([`super::IcmpNeed`]).
+    #[serde(default)]
+    pub icmp: bool,
 }
 
 impl Guards {
     /// Whether any stands.
     pub const fn any(self) -> bool {
-        self.syn_proof || self.tcp_state || self.udp_solicited || self.source_rate
+        self.syn_proof || self.tcp_state || self.udp_solicited || self.source_rate || self.icmp
     }
 }
 

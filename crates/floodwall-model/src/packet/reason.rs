@@ -67,6 +67,8 @@ packet_reasons! {
     SourceRate = "source_rate", false;
     /// In flood state: a SYN that was answered with a SYN cookie instead of being passed.
     CookieSent = "cookie_sent", false;
+    /// In flood state: ICMP that the network can do without, beyond the small rate left to it.
+    IcmpRate = "icmp_rate", false;
 }
 
 impl PacketReason {

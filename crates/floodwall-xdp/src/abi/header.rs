@@ -5,7 +5,7 @@ use std::mem::{offset_of, size_of};
 use std::path::Path;
 use std::process::Command;
 
-use floodwall_model::packet::PacketAttr;
+use floodwall_model::packet::{ICMP_SHARES, PacketAttr};
 
 use super::*;
 
@@ -70,6 +70,8 @@ fn assertions() -> String {
         ("FW_GUARD_TCP_STATE", guard::TCP_STATE as usize),
         ("FW_GUARD_UDP_SOLICITED", guard::UDP_SOLICITED as usize),
         ("FW_GUARD_SOURCE_RATE", guard::SOURCE_RATE as usize),
+        ("FW_GUARD_ICMP", guard::ICMP as usize),
+        ("FW_ICMP_SHARES", ICMP_SHARES),
         ("FW_SERVICE_TCP", service::TCP as usize),
         ("FW_SERVICE_UDP", service::UDP as usize),
     ] {
@@ -88,10 +90,13 @@ fn assertions() -> String {
     }
     layout!(c, Rate, "fw_rate": per_jiffy, burst);
     layout!(c, Policy, "fw_policy": lease_until, guards_until, holds, guards, sample_every, mss,
-        second, revision, clock_ns, clock_jiffies, spare, packets, connections);
+        second, revision, clock_ns, clock_jiffies, spare, packets, connections, icmp_errors,
+        icmp_questions);
     layout!(c, Rule, "fw_rule": expires, shadow);
     layout!(c, Rules, "fw_rules": live, dimensions, spare, wild, rules, rows);
     layout!(c, Port, "fw_port": services, stamped);
+    layout!(c, KernelTokens, "fw_tokens": left, refilled);
+    layout!(c, IcmpShare, "fw_icmp_share": errors, questions);
     layout!(c, Net, "fw_net": expires, spare);
     layout!(c, EgressNet, "fw_egress_net": bytes, version);
     layout!(c, Volume, "fw_volume": packets, bytes);

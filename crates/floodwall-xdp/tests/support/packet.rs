@@ -73,6 +73,13 @@ impl Packet {
         Packet::new(from.0, to.0, 17, body)
     }
 
+    /// An ICMP message of `kind` and `code` (ICMPv6 between IPv6 addresses), 64 bytes long.
+    pub(crate) fn icmp(source: &str, destination: &str, kind: u8, code: u8) -> Packet {
+        let mut body = vec![kind, code];
+        body.resize(64, 0);
+        Packet::new(source, destination, if source.contains(':') { 58 } else { 1 }, body)
+    }
+
     pub(crate) fn ttl(mut self, ttl: u8) -> Packet {
         self.ttl = ttl;
         self

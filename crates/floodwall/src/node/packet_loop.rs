@@ -181,6 +181,7 @@ fn guard_names(guards: Guards) -> String {
         (guards.tcp_state, "TCP state"),
         (guards.udp_solicited, "UDP asked for"),
         (guards.source_rate, "source rate"),
+        (guards.icmp, "ICMP rate"),
     ]
     .into_iter()
     .filter_map(|(stands, name)| stands.then_some(name))

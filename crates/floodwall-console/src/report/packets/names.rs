@@ -31,6 +31,7 @@ pub(super) fn refusal(reason: Option<PacketReason>, name: &str) -> &str {
         PacketReason::OutOfState => "TCP of no connection",
         PacketReason::UnsolicitedUdp => "UDP that nobody here asked for",
         PacketReason::SourceRate => "above the share of one source",
+        PacketReason::IcmpRate => "ICMP beyond the small rate left to it",
         PacketReason::SourceBanned => "source banned",
         PacketReason::NetworkBanned => "network banned",
         PacketReason::ImpossibleFlags => "impossible TCP flags",

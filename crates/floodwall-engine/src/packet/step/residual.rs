@@ -5,11 +5,11 @@
 use std::collections::HashSet;
 
 use floodwall_model::Source;
-use floodwall_model::packet::{PacketClass, PacketFacts};
+use floodwall_model::packet::PacketFacts;
 
 use crate::packet::PacketEngine;
 use crate::packet::evidence;
-use crate::packet::guards::Unexplained;
+use crate::packet::guards::{Group, Unexplained};
 use crate::packet::past::PacketPast;
 use crate::packet::recent::PacketSample;
 use crate::packet::record::{PacketRecord, flow_key};
@@ -54,33 +54,32 @@ struct Residual<'a> {
 }
 
 impl Residual<'_> {
-    fn of<'b>(&'b self, classes: &'b [PacketClass]) -> impl Iterator<Item = &'b PacketRecord> {
-        self.sample.suspects.iter().filter(move |r| classes.contains(&r.facts.class))
+    fn of(&self, group: Group) -> impl Iterator<Item = &PacketRecord> {
+        self.sample.suspects.iter().filter(move |r| group.holds(&r.facts))
     }
 }
 
 impl Unexplained for Residual<'_> {
-    fn pps(&self, classes: &[PacketClass]) -> f64 {
-        let packets: f64 = self.of(classes).map(|r| r.weight).sum();
+    fn pps(&self, group: Group) -> f64 {
+        let packets: f64 = self.of(group).map(|r| r.weight).sum();
         packets * 1000.0 / self.sample.span_ms.max(1) as f64
     }
 
-    fn flows(&self, classes: &[PacketClass]) -> usize {
-        self.of(classes).map(|r| flow_key(&r.facts)).collect::<HashSet<u64>>().len()
+    fn flows(&self, group: Group) -> usize {
+        self.of(group).map(|r| flow_key(&r.facts)).collect::<HashSet<u64>>().len()
     }
 
     fn knows_sockets(&self) -> bool {
         self.knows_sockets
     }
 
-    fn is_aimed(&self, classes: &[PacketClass]) -> bool {
-        let networks =
-            self.of(classes).map(|r| Source::new(r.facts.destination).network().address());
+    fn is_aimed(&self, group: Group) -> bool {
+        let networks = self.of(group).map(|r| Source::new(r.facts.destination).network().address());
         evidence::top_share(networks).is_some_and(|(_, share, _)| share >= 0.5)
     }
 
-    fn sees_both_ways(&self, classes: &[PacketClass]) -> bool {
-        let alike = |f: &PacketFacts| classes.contains(&f.class) && f.solicited();
+    fn sees_both_ways(&self, group: Group) -> bool {
+        let alike = |f: &PacketFacts| group.holds(f) && f.solicited();
         self.knows_sockets
             || self.sample.honest.iter().any(|r| alike(&r.facts))
             || self.past.own_share(alike) >= evidence::BOTH_WAYS_SHARE_MIN

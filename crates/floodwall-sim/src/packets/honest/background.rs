@@ -6,7 +6,7 @@ use floodwall_model::packet::{PacketFacts, TcpFlag};
 
 use super::{Arrivals, HonestConfig, Host};
 use crate::chance::{happens, stream};
-use crate::packets::clients::{Clients, hops, public_v4};
+use crate::packets::clients::{Clients, hops, public_v4, public_v6};
 use crate::packets::header::{IpHeader, Payload, TcpHeader, not_ip};
 use crate::packets::stacks::Stack;
 use crate::packets::stream::{LabelledPacket, Source};
@@ -37,6 +37,9 @@ pub(super) fn sources(
     let errors = {
         let host = host.clone();
         move |at_us: u64, rng: &mut Rng, out: &mut Vec<LabelledPacket>| {
+            if happens(rng, 0.2) {
+                return path_mtu(&host, at_us, rng, out);
+            }
             let ip = router(&host, rng);
             // Unreachable (host, port, administratively prohibited) or expired on the way.
             let (kind, code) = [(3, 1), (3, 3), (3, 10), (3, 13), (11, 0)][rng.usize(..5)];
@@ -49,11 +52,10 @@ pub(super) fn sources(
             neighbour(&host, at_us, rng, out);
         }
     };
-    let errors_ps = 0.05 + config.connections_ps * 0.002;
     vec![
         Box::new(Arrivals::new(config.scans_ps, stream(seed, 31), radiation)),
         Box::new(Arrivals::new(config.pings_ps, stream(seed, 32), pings)),
-        Box::new(Arrivals::new(errors_ps, stream(seed, 33), errors)),
+        Box::new(Arrivals::new(config.errors_ps, stream(seed, 33), errors)),
         Box::new(Arrivals::new(0.2, stream(seed, 34), neighbours)),
     ]
 }
@@ -73,6 +75,19 @@ fn router(host: &Host, rng: &mut Rng) -> IpHeader {
     let ttl = initial - hops(rng);
     let source = public_v4(rng).into();
     IpHeader { dont_fragment: false, ..IpHeader::new(source, host.v4, ttl, rng.u16(..)) }
+}
+
+/// A tunnel or a narrow link on the way: "fragmentation needed" (RFC 1191), "packet too big" (RFC
+/// 8201).
+fn path_mtu(host: &Host, at_us: u64, rng: &mut Rng, out: &mut Vec<LabelledPacket>) {
+    let v4 = router(host, rng);
+    let facts = if happens(rng, 0.7) {
+        v4.icmp(3, 4, rng.u16(36..=556))
+    } else {
+        let source = public_v6(rng).into();
+        IpHeader::new(source, host.v6, v4.ttl, 0).icmp(2, 0, rng.u16(60..=1_240))
+    };
+    push(out, "path-mtu", at_us, facts, true);
 }
 
 fn scan(host: &Host, at_us: u64, rng: &mut Rng, out: &mut Vec<LabelledPacket>) {

@@ -83,6 +83,8 @@ pub struct HonestConfig {
     pub outgoing_ps: f64,
     /// Echo requests to the host.
     pub pings_ps: f64,
+    /// Errors that routers report to the host, path MTU messages among them.
+    pub errors_ps: f64,
     /// Packets of scanners and other background radiation.
     pub scans_ps: f64,
     /// A service over UDP beside the web.
@@ -104,6 +106,7 @@ impl HonestConfig {
             recursive: happens(rng, 0.4),
             outgoing_ps: log_uniform(rng, 0.02, 2.0) + connections_ps * rng.f64() * 0.05,
             pings_ps: log_uniform(rng, 0.02, 2.0),
+            errors_ps: 0.05 + connections_ps * 0.002,
             scans_ps: log_uniform(rng, 0.05, 3.0),
             udp_service: happens(rng, 0.3).then(|| UdpService::drawn(rng)),
             crowd: None,

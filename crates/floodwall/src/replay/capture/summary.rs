@@ -307,6 +307,10 @@ fn why(reason: PacketReason) -> &'static str {
             "UDP that is no answer and for no service, while a guard against such stood"
         }
         PacketReason::SourceRate => "its source sent more than its share, while that was held",
+        PacketReason::IcmpRate => {
+            "ICMP that the network can do without, beyond the small rate left to it while a guard \
+             against such stood"
+        }
         PacketReason::CookieSent => {
             "a connection to be opened, while each had to prove its sender with a SYN cookie; \
              whether it would have is not in the recording"
@@ -329,6 +333,7 @@ fn guard_names(guards: Guards) -> Vec<&'static str> {
         (guards.tcp_state, "tcp_state"),
         (guards.udp_solicited, "udp_solicited"),
         (guards.source_rate, "source_rate"),
+        (guards.icmp, "icmp"),
     ];
     all.into_iter().filter_map(|(stands, name)| stands.then_some(name)).collect()
 }
