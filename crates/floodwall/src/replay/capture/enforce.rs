@@ -17,6 +17,7 @@ use floodwall_model::{RuleId, Source, TokenBucket};
 
 use super::conversation::{TCP, UDP};
 use super::flows::Standing;
+use super::icmp_shares::IcmpShares;
 use super::matcher::Matcher;
 use super::recency::Recency;
 
@@ -98,6 +99,7 @@ pub(crate) struct Enforcement {
     /// When a rule or the guards of the plan end next, ms.
     next_end_ms: u64,
     shares: Recency<Source, TokenBucket>,
+    icmp: IcmpShares,
     unjudged: u64,
     pub(crate) spans: Vec<GuardSpan>,
 }
@@ -110,6 +112,7 @@ impl Default for Enforcement {
             guards: Guards::default(),
             next_end_ms: u64::MAX,
             shares: Recency::new(SOURCES_MAX),
+            icmp: IcmpShares::full(0),
             unjudged: 0,
             spans: Vec::new(),
         }
@@ -165,6 +168,9 @@ impl Enforcement {
             }
             self.unjudged += 1;
         }
+        if self.guards.icmp && !self.icmp.passes(facts, standing, now_ms) {
+            return Decision::Refuse(PacketReason::IcmpRate);
+        }
         if self.guards.syn_proof && facts.class == PacketClass::Syn {
             return Decision::Challenge(PacketReason::CookieSent);
         }
@@ -195,6 +201,9 @@ impl Enforcement {
     fn note_guards(&mut self, guards: Guards, now_ms: u64) {
         if guards == self.guards {
             return;
+        }
+        if guards.icmp && !self.guards.icmp {
+            self.icmp = IcmpShares::full(now_ms);
         }
         self.guards = guards;
         if let Some(last) = self.spans.last_mut() {

@@ -12,6 +12,7 @@ mod conversation;
 mod decisions;
 mod enforce;
 mod flows;
+mod icmp_shares;
 mod link;
 mod matcher;
 mod merge;

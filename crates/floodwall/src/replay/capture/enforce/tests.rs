@@ -3,7 +3,9 @@
 use std::net::Ipv4Addr;
 
 use floodwall_model::Mode;
-use floodwall_model::packet::{PACKET_ATTR_COUNT, PacketPlan, PacketPredicate, PacketSignature};
+use floodwall_model::packet::{
+    ICMP_ERRORS, ICMP_QUESTIONS, PACKET_ATTR_COUNT, PacketPlan, PacketPredicate, PacketSignature,
+};
 use floodwall_model::plan::{Collateral, Evidence, Family};
 
 use super::*;
@@ -110,6 +112,36 @@ fn udp_that_nobody_asked_for_is_dropped_unless_it_goes_to_a_service_or_to_many()
     let multicast = Ipv4Addr::new(224, 0, 0, 251).into();
     let to_many = PacketFacts { destination: multicast, ..facts(PacketClass::Udp, UDP) };
     assert_eq!(at(to_many, NOBODY), Decision::Pass);
+}
+
+#[test]
+fn icmp_is_held_to_a_small_rate_but_for_what_the_network_needs_and_what_answers_a_ping() {
+    let mut enforcement = guarded(Guards { icmp: true, ..Guards::default() });
+    let message = |kind, code| {
+        let mut facts = facts(PacketClass::Icmp, 1);
+        facts.values[PacketAttr::SourcePort as usize] = kind;
+        facts.values[PacketAttr::DestinationPort as usize] = code;
+        facts
+    };
+    let mut passed = |packet: PacketFacts, standing, now_ms| {
+        let mut decide = || enforcement.decide(&packet, None, standing, false, now_ms);
+        let decisions: Vec<Decision> = (0..100).map(|_| decide()).collect();
+        let refused = Decision::Refuse(PacketReason::IcmpRate);
+        assert!(decisions.iter().all(|d| *d == Decision::Pass || *d == refused));
+        decisions.iter().filter(|d| **d == Decision::Pass).count() as u32
+    };
+    assert_eq!(passed(message(3, 4), NOBODY, 1), 100, "path MTU");
+    assert_eq!(passed(message(3, 3), NOBODY, 1), ICMP_ERRORS.burst);
+    assert_eq!(passed(message(3, 3), ANSWER, 1), 0, "whatever an error quotes");
+    assert_eq!(passed(message(8, 0), NOBODY, 1), ICMP_QUESTIONS.burst);
+    assert_eq!(passed(message(0, 0), NOBODY, 1), 0, "an answer nobody asked for");
+    assert_eq!(passed(message(0, 0), ANSWER, 1), 100, "the answer to a ping");
+    assert_eq!(passed(facts(PacketClass::Fragment, 1), NOBODY, 1), 0, "a later piece");
+    assert_eq!(passed(facts(PacketClass::Udp, UDP), NOBODY, 1), 100, "UDP");
+    assert_eq!(passed(message(8, 0), NOBODY, 1_001), ICMP_QUESTIONS.rate_pps);
+    let multicast = Ipv4Addr::new(224, 0, 0, 1).into();
+    assert_eq!(passed(PacketFacts { destination: multicast, ..message(8, 0) }, NOBODY, 1_001), 100);
+    assert_eq!(passed(message(8, 0), NOBODY, 60_000), 100, "guards end");
 }
 
 #[test]
