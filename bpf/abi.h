@@ -45,6 +45,7 @@
 #define FW_PROGRAM_EMPTY "floodwall_empty"
 #define FW_PROGRAM_SOCKET "floodwall_sock"
 #define FW_PROGRAM_EGRESS "floodwall_out"
+#define FW_PROGRAM_ANSWERS "floodwall_in"
 #define FW_PROGRAM_CLOCK "floodwall_clock"
 
 /* Exact bans per family unless the loader says otherwise; the next power of two above
@@ -149,6 +150,8 @@ enum fw_guard {
 	FW_GUARD_UDP_SOLICITED = 0x04,
 	FW_GUARD_SOURCE_RATE = 0x08,
 	FW_GUARD_ICMP = 0x10,
+	/* No guard: how the SYN proof's answers leave; see answers.bpf.c. */
+	FW_GUARD_VIA_STACK = 0x20,
 };
 
 /* fw_port.services. */

@@ -9,7 +9,8 @@
  * from the kernel's own clock. Connections made during a flood are slower and work.
  *
  * It must never answer what is not a SYN to a port that has a listener, and never send more bytes
- * than it was sent, but for padding.
+ * than it was sent, but for padding. What it cannot answer is the kernel's, which sends cookies of
+ * its own.
  */
 #ifndef FLOODWALL_COOKIE_H
 #define FLOODWALL_COOKIE_H
@@ -223,8 +224,8 @@ fw_inline int fw_resize(struct xdp_md *ctx, __u32 wanted)
 	return !delta || !bpf_xdp_adjust_tail(ctx, delta);
 }
 
-/* Overwrites the SYN with its answer. 0 when it cannot; the frame may then be cut and is to be
- * dropped. */
+/* Overwrites the SYN with its answer. 0 when the driver does not let frames grow or shrink; the SYN
+ * is then as it was. The checks behind fw_resize are the verifier's and always hold. */
 static __attribute__((noinline)) int fw_answer_v4(struct xdp_md *ctx,
 						   const struct fw_packet *packet, __u32 cookie,
 						   __u16 mss)
@@ -295,10 +296,27 @@ static __attribute__((noinline)) int fw_answer_v6(struct xdp_md *ctx,
 	return 1;
 }
 
+/* Makes room in front of the frame for the seal by which answers.bpf.c knows it. 0 where the driver
+ * hands no such bytes to the stack. */
+fw_inline int fw_make_room(struct xdp_md *ctx)
+{
+	return !bpf_xdp_adjust_meta(ctx, -(int)sizeof(__u64));
+}
+
+/* Writes into that room: fw_key, which nobody outside knows, for an answer, or 0. */
+fw_inline void fw_write_seal(struct xdp_md *ctx, __u64 seal)
+{
+	__u64 *room = (void *)(long)ctx->data_meta;
+
+	if ((void *)(room + 1) <= (void *)(long)ctx->data)
+		*room = seal;
+}
+
 /* What becomes of a SYN while the proof is asked: FW_REASON_COOKIE_SENT when it is answered,
  * FW_REASON_NO_OBJECTION when it is the kernel's business. */
 fw_inline enum fw_reason fw_prove_syn(struct xdp_md *ctx, const struct fw_packet *packet,
-				      struct fw_policy *policy, struct fw_counts *counts, __u32 now)
+				      struct fw_policy *policy, struct fw_counts *counts,
+				      __u32 guards, __u32 now)
 {
 	__u32 number = packet->values[FW_DIM_DESTINATION_PORT];
 	struct fw_port *port = bpf_map_lookup_elem(&fw_ports, &number);
@@ -317,14 +335,18 @@ fw_inline enum fw_reason fw_prove_syn(struct xdp_md *ctx, const struct fw_packet
 		port->stamped = now;
 	}
 	cookie = fw_make_cookie(packet);
-	if (cookie < 0) {
+	if (cookie < 0 || ((guards & FW_GUARD_VIA_STACK) && !fw_make_room(ctx))) {
 		counts->unanswered++;
 		return FW_REASON_NO_OBJECTION;
 	}
 	sent = packet->version == 4 ? fw_answer_v4(ctx, packet, cookie, mss)
 				    : fw_answer_v6(ctx, packet, cookie, mss);
-	if (!sent)
+	if (guards & FW_GUARD_VIA_STACK)
+		fw_write_seal(ctx, sent ? fw_key : 0);
+	if (!sent) {
 		counts->unanswered++;
+		return FW_REASON_NO_OBJECTION;
+	}
 	return FW_REASON_COOKIE_SENT;
 }
 

@@ -95,7 +95,7 @@ fw_inline enum fw_reason fw_stand_guard(struct xdp_md *ctx, struct fw_passage *p
 					passage->known = fw_known_tcp(ctx, packet);
 				if (passage->known != FW_KNOWN_CONNECTION)
 					reason = fw_prove_syn(ctx, packet, policy, counts,
-							      passage->now);
+							      passage->guards, passage->now);
 			}
 		} else if (passage->guards & (FW_GUARD_SYN_PROOF | FW_GUARD_TCP_STATE)) {
 			reason = fw_guard_tcp(ctx, packet, passage->guards, &passage->known);
@@ -302,9 +302,9 @@ fw_inline int fw_filter(struct xdp_md *ctx)
 			fw_mark_solicited(ctx, passage);
 		fw_take_sample(counts, policy->revision);
 	}
-	if (verdict == FW_VERDICT_PASS)
-		return XDP_PASS;
-	return verdict == FW_VERDICT_TX ? XDP_TX : XDP_DROP;
+	if (verdict == FW_VERDICT_TX)
+		return passage->guards & FW_GUARD_VIA_STACK ? XDP_PASS : XDP_TX;
+	return verdict == FW_VERDICT_PASS ? XDP_PASS : XDP_DROP;
 }
 
 /* Twice the same: a driver may refuse programs for frames of several buffers, and kernels before
@@ -391,6 +391,7 @@ int floodwall_clock(struct __sk_buff *skb)
 	return 0;
 }
 
+#include "answers.bpf.c"
 #include "egress.bpf.c"
 
 /* Both, so that helpers reserved for GPL programs may be called (include/linux/license.h). */

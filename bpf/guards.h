@@ -140,8 +140,9 @@ fw_inline enum fw_reason fw_guard_tcp(struct xdp_md *ctx, const struct fw_packet
 				      __u32 guards, int *known)
 {
 	__u32 flags = packet->values[FW_DIM_TCP_FLAGS];
-	int may_prove = (guards & FW_GUARD_SYN_PROOF) &&
-			(flags & (FW_TCP_SYN | FW_TCP_RST | FW_TCP_ACK)) == FW_TCP_ACK;
+	/* Whoever made the cookie: where the SYN proof does not stand the kernel sends its own as soon
+	 * as a queue is full (net.ipv4.tcp_syncookies), and the proof of one is a connection. */
+	int may_prove = (flags & (FW_TCP_SYN | FW_TCP_RST | FW_TCP_ACK)) == FW_TCP_ACK;
 
 	if (!packet->l4_offset)
 		return FW_REASON_NO_OBJECTION;

@@ -45,6 +45,7 @@ names! {
     PROGRAM_EMPTY = "floodwall_empty";
     PROGRAM_SOCKET = "floodwall_sock";
     PROGRAM_EGRESS = "floodwall_out";
+    PROGRAM_ANSWERS = "floodwall_in";
     PROGRAM_CLOCK = "floodwall_clock";
 }
 
@@ -141,6 +142,7 @@ pub(crate) mod guard {
     pub(crate) const UDP_SOLICITED: u32 = 0x04;
     pub(crate) const SOURCE_RATE: u32 = 0x08;
     pub(crate) const ICMP: u32 = 0x10;
+    pub(crate) const VIA_STACK: u32 = 0x20;
 }
 
 /// `enum fw_service`.

@@ -12,14 +12,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use aya::Ebpf;
-use aya::programs::tc::SchedClassifierLink;
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, TcAttachType};
 use aya::programs::xdp::{XdpLink, XdpMode};
-use aya::programs::{ProgramError, SchedClassifier, SocketFilter, TestRun, TestRunOptions, Xdp};
+use aya::programs::{
+    LinkOrder, ProgramError, SchedClassifier, SocketFilter, TestRun, TestRunOptions, Xdp,
+};
 use aya::util::KernelVersion;
 use floodwall_model::Prefix;
 
 use crate::abi::{
-    BANS_DEFAULT, PROGRAM_CLOCK, PROGRAM_EGRESS, PROGRAM_SOCKET, PROGRAM_XDP, PROGRAM_XDP_PLAIN,
+    BANS_DEFAULT, PROGRAM_ANSWERS, PROGRAM_CLOCK, PROGRAM_EGRESS, PROGRAM_SOCKET, PROGRAM_XDP,
+    PROGRAM_XDP_PLAIN,
 };
 use crate::egress_hook;
 use crate::error::{AttachError, os_error, with_causes};
@@ -146,6 +149,8 @@ pub(crate) enum Attachment {
         program: &'static str,
         /// Held for its drop.
         egress: Option<SchedClassifierLink>,
+        /// Likewise; only where the driver does not send the SYN proof's answers.
+        answers: Option<SchedClassifierLink>,
     },
     Sockets,
     /// Loaded for a dry run only.
@@ -163,7 +168,8 @@ pub(crate) fn attach(
         None => why.push("XDP: no interface was given".to_owned()),
         Some(interface) => match attach_xdp(ebpf, interface, request.features)? {
             XdpOutcome::Attached { link, tier, program, mut why_not_better } => {
-                let has_tcx = request.features.unwrap_or_else(KernelFeatures::ask).tcx;
+                let has_tcx =
+                    request.features.map_or_else(KernelFeatures::has_tcx, |features| features.tcx);
                 let hung = request.egress.then(|| egress_hook::attach(ebpf, interface, has_tcx));
                 let egress = hung.transpose().unwrap_or_else(|error| {
                     why_not_better.push(format!("egress on {interface}: {error}"));
@@ -171,7 +177,7 @@ pub(crate) fn attach(
                 });
                 let report = TierReport { tier, why_not_better, egress: egress.is_some() };
                 let link = Some(link);
-                return Ok((Attachment::Xdp { link, program, egress }, report));
+                return Ok((Attachment::Xdp { link, program, egress, answers: None }, report));
             }
             XdpOutcome::Impossible { why: xdp, permission } => {
                 only_permission &= permission;
@@ -280,6 +286,21 @@ fn attach_xdp(
     Ok(XdpOutcome::Impossible { why, permission })
 }
 
+/// Puts the program that sends the SYN proof's answers out of `interface` before all others there
+/// that look at what comes in. Needs TCX (Linux 6.6).
+pub(crate) fn attach_answers(
+    ebpf: &mut Ebpf,
+    interface: &str,
+) -> Result<SchedClassifierLink, String> {
+    let attach = |ebpf: &mut Ebpf| -> Result<SchedClassifierLink, ProgramError> {
+        let program = load_classifier(ebpf, PROGRAM_ANSWERS)?;
+        let first = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let id = program.attach_with_options(interface, TcAttachType::Ingress, first)?;
+        program.take_link(id)
+    };
+    attach(ebpf).map_err(|error| with_causes(&error))
+}
+
 /// Runs the program that tells what the kernel's clocks say.
 pub(crate) fn run_clock(ebpf: &mut Ebpf) -> Result<(), ProgramError> {
     let program: &mut SocketFilter =
@@ -295,8 +316,15 @@ pub(crate) fn run_clock(ebpf: &mut Ebpf) -> Result<(), ProgramError> {
 
 /// The egress program, loaded into the kernel on first use.
 pub(crate) fn load_egress(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, ProgramError> {
+    load_classifier(ebpf, PROGRAM_EGRESS)
+}
+
+fn load_classifier<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &str,
+) -> Result<&'a mut SchedClassifier, ProgramError> {
     let program: &mut SchedClassifier =
-        ebpf.program_mut(PROGRAM_EGRESS).ok_or(ProgramError::NotLoaded)?.try_into()?;
+        ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()?;
     if program.fd().is_err() {
         program.load()?;
     }

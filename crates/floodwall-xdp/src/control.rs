@@ -12,6 +12,7 @@ use floodwall_model::packet::{CheckedPacketPlan, Guards, PacketAttr, PacketBatch
 use floodwall_model::{Mode, Prefix, RuleId};
 
 use crate::abi::{LOCAL_MAX, Port, RULES, guard, holds, service};
+use crate::answers::{Answers, Way};
 use crate::attach::{AttachRequest, Attachment, Services};
 use crate::counters::Totals;
 use crate::error::BanError;
@@ -19,6 +20,7 @@ use crate::filter::{KernelFilter, kernel};
 use crate::icmp_shares;
 use crate::limit::SourceRates;
 use crate::mapped::Mapped;
+use crate::probe::KernelFeatures;
 use crate::rules::{PlanChange, RuleTable, Wanted};
 use crate::samples::{self, RuleNames};
 use crate::syncookies::SynCookies;
@@ -59,8 +61,11 @@ pub(crate) struct Control {
     names: RuleNames,
     revision: u32,
     cookies: SynCookies,
+    pub(crate) answers: Answers,
     lease_ms: u64,
-    guards_until_ms: u64,
+    /// What the plan wants, whether or not it stands.
+    pub(crate) guards_wanted: Guards,
+    pub(crate) guards_until_ms: u64,
     totals: Totals,
     matched_seen: [u64; RULES],
     /// Matched by rules that have gone since the last batch.
@@ -80,7 +85,12 @@ impl Control {
             names,
             revision: 0,
             cookies: SynCookies::open(request.state_file.clone()),
+            answers: Answers::new(
+                request.interface.clone(),
+                request.features.map_or_else(KernelFeatures::has_tcx, |features| features.tcx),
+            ),
             lease_ms: request.lease_ms,
+            guards_wanted: Guards::default(),
             guards_until_ms: 0,
             totals: Totals::default(),
             matched_seen: [0; RULES],
@@ -188,12 +198,20 @@ impl KernelFilter {
 
         let guards = if shadow { Guards::default() } else { plan.guards(now_ms) };
         let (guards, guards_refused) = self.stand(guards, plan.guards_until_ms(), now_ms);
+        self.told();
         Ok(PlanApplied { change, guards, guards_refused })
     }
 
     /// Raises and lowers guards; returns those that stand, and why others do not.
-    fn stand(&mut self, mut guards: Guards, until_ms: u64, now_ms: u64) -> (Guards, Vec<String>) {
+    pub(crate) fn stand(
+        &mut self,
+        mut guards: Guards,
+        until_ms: u64,
+        now_ms: u64,
+    ) -> (Guards, Vec<String>) {
         let mut refused = Vec::new();
+        let wanted = guards;
+        self.control.guards_wanted = wanted;
         if guards.any() && self.control.local_at_ms.is_none_or(|at| now_ms >= at + LOCAL_EVERY_MS) {
             self.control.local_at_ms = Some(now_ms);
             if let Err(error) = self.learn_local_addresses() {
@@ -210,7 +228,15 @@ impl KernelFilter {
             guards.syn_proof = false;
             refused.push(format!("SYN proof: the kernel would not take its cookies: {error}"));
         }
+        let way = self.control.answers.way();
+        if guards.syn_proof
+            && let Way::Closed(why) = way
+        {
+            guards.syn_proof = false;
+            refused.push(why.clone());
+        }
         let bits = [
+            (guards.syn_proof && *way == Way::Stack, guard::VIA_STACK),
             (guards.syn_proof, guard::SYN_PROOF),
             (guards.tcp_state, guard::TCP_STATE),
             (guards.udp_solicited, guard::UDP_SOLICITED),
@@ -224,8 +250,9 @@ impl KernelFilter {
         let until = self.clock.in_ms(until_ms.saturating_sub(now_ms));
         self.maps.policy.set_guards(bits, until);
         self.control.guards_until_ms = until_ms;
-        if !guards.syn_proof {
-            // After the guard: a cookie that is sent must be taken back.
+        if !wanted.syn_proof {
+            // After the guard: a cookie that is sent must be taken back. A guard that is wanted
+            // and does not stand leaves the kernel to answer every SYN by a cookie of its own.
             self.control.cookies.restore();
         }
         (guards, refused)
@@ -253,6 +280,7 @@ impl KernelFilter {
             self.stand(Guards::default(), 0, now_ms);
         }
         let totals = self.collect_matched()?;
+        self.watch_answers(&totals, now_ms);
         let before = std::mem::replace(&mut self.control.totals, totals.clone());
         let mut batch = PacketBatch {
             lost: totals.lost - before.lost,

@@ -14,7 +14,7 @@ use floodwall_model::limits::BAN_TTL_MS_MAX;
 use floodwall_model::{Ban, CheckedBan, Prefix, Source};
 
 use crate::abi::{self, ALLOW_MAX, BanKey, Counts, EgressNet, NETS_MAX, Net, Volume, holds};
-use crate::attach::{self, AttachRequest, Attachment, TierReport};
+use crate::attach::{self, AttachRequest, Attachment, Tier, TierReport};
 use crate::ban_slots::{BanSlots, SlotsV4, SlotsV6};
 use crate::bans::BanTable;
 use crate::clock::Clock;
@@ -60,7 +60,7 @@ pub struct KernelFilter {
     /// Removed by [`KernelFilter::ban`] to make room, for the next [`KernelFilter::sweep`] to
     /// return. Holds fewer than two steps' worth.
     unreported: Vec<EndedBan>,
-    ebpf: Ebpf,
+    pub(crate) ebpf: Ebpf,
 }
 
 impl fmt::Debug for KernelFilter {
@@ -97,6 +97,9 @@ impl KernelFilter {
         let mut filter = KernelFilter::load(request)?;
         let (attachment, report) = attach::attach(&mut filter.ebpf, request)?;
         filter.attachment = attachment;
+        if report.tier == Tier::XdpNative {
+            filter.control.answers.watch();
+        }
         filter.report = Some(report);
         Ok(filter)
     }

@@ -11,12 +11,14 @@
 //! namespace; the socket filter does with Linux 5.11, CAP_BPF and CAP_PERFMON.
 
 mod abi;
+mod answers;
 mod attach;
 mod ban_slots;
 mod bans;
 mod clock;
 mod control;
 mod counters;
+mod driver_account;
 mod dry_run;
 mod egress_hook;
 mod error;

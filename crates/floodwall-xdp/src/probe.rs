@@ -48,8 +48,8 @@ pub struct KernelFeatures {
     pub syn_cookies: bool,
     /// `bpf_xdp_get_buff_len`, Linux 5.18: frames of several buffers.
     pub several_buffers: bool,
-    /// TCX links, Linux 6.6: the egress program ends with the process. Not needed: see
-    /// egress_hook.rs.
+    /// TC programs that end with the process that attached them (TCX, Linux 6.6): another way for
+    /// the SYN proof's answers where the driver does not send them. The egress program does without.
     pub tcx: bool,
 }
 
@@ -65,11 +65,16 @@ impl KernelFeatures {
                 && has(BpfHelper::BPF_FUNC_tcp_raw_check_syncookie_ipv6)
                 && has(BpfHelper::BPF_FUNC_tcp_gen_syncookie),
             several_buffers: has(BpfHelper::BPF_FUNC_xdp_get_buff_len),
-            tcx: KernelVersion::current().is_ok_and(|v| v >= KernelVersion::new(6, 6, 0)),
+            tcx: KernelFeatures::has_tcx(),
         }
     }
 
-    /// What is missing, in words for the operator.
+    /// By the kernel's version; what does not say one is taken to be new.
+    pub(crate) fn has_tcx() -> bool {
+        KernelVersion::current().map_or(true, |version| version >= KernelVersion::new(6, 6, 0))
+    }
+
+    /// What is missing of what XDP cannot do without, in words for the operator.
     pub(crate) fn missing(self) -> Vec<&'static str> {
         [
             (self.jiffies, "bpf_jiffies64 (Linux 5.6)"),

@@ -42,8 +42,11 @@ pub(crate) fn mtu(interface: &str) -> io::Result<u32> {
     Ok(u32::try_from(unsafe { answer.ifr_ifru.ifru_mtu }).unwrap_or(0))
 }
 
-/// One question of netdevice(7) about an interface.
-fn ask_interface(interface: &str, question: libc::Ioctl) -> io::Result<libc::ifreq> {
+/// The request of netdevice(7) with the name of `interface` in it.
+///
+/// # Errors
+/// ENODEV for a name that no interface can have.
+pub(crate) fn interface_request(interface: &str) -> io::Result<libc::ifreq> {
     let no_such = || io::Error::from_raw_os_error(libc::ENODEV);
     // SAFETY: ifreq is plain bytes for which all zeros is a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
@@ -55,13 +58,25 @@ fn ask_interface(interface: &str, question: libc::Ioctl) -> io::Result<libc::ifr
     for (to, from) in request.ifr_name.iter_mut().zip(name) {
         *to = *from as libc::c_char;
     }
+    Ok(request)
+}
+
+/// A socket to ask about interfaces of the calling thread's network namespace, and of that one for
+/// as long as it is open.
+pub(crate) fn socket_for_questions() -> io::Result<OwnedFd> {
     // SAFETY: no pointers are passed; the result is checked below.
     let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
     if socket < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: `socket` was just opened and is owned by nobody else.
-    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    Ok(unsafe { OwnedFd::from_raw_fd(socket) })
+}
+
+/// One question of netdevice(7) about an interface.
+fn ask_interface(interface: &str, question: libc::Ioctl) -> io::Result<libc::ifreq> {
+    let mut request = interface_request(interface)?;
+    let socket = socket_for_questions()?;
     // SAFETY: every question asked here reads the name and writes into the ifreq it is given,
     // which lives through the call.
     let status = unsafe { libc::ioctl(socket.as_raw_fd(), question, &mut request) };

@@ -72,6 +72,7 @@ fn assertions() -> String {
         ("FW_GUARD_SOURCE_RATE", guard::SOURCE_RATE as usize),
         ("FW_GUARD_ICMP", guard::ICMP as usize),
         ("FW_ICMP_SHARES", ICMP_SHARES),
+        ("FW_GUARD_VIA_STACK", guard::VIA_STACK as usize),
         ("FW_SERVICE_TCP", service::TCP as usize),
         ("FW_SERVICE_UDP", service::UDP as usize),
     ] {

@@ -5,6 +5,7 @@
 use std::fs;
 use std::io;
 
+use crate::driver_account::DriverAccount;
 use crate::probe::netlink::{ask, attribute, u16_at};
 use crate::sys;
 
@@ -52,8 +53,11 @@ pub struct LinkFacts {
     pub up: bool,
     /// It carries Ethernet frames, or is the loopback, whose frames look the same.
     pub ethernet: bool,
-    /// The driver of its hardware; none for virtual interfaces.
+    /// Its driver; none if it does not say.
     pub driver: Option<String>,
+    /// The driver counts frames that XDP sent back and that were lost, so that the SYN proof need
+    /// not trust it.
+    pub counts_lost_answers: bool,
     /// Whether the driver takes an XDP program itself.
     pub native_xdp: NativeXdp,
     /// An XDP program is attached already. None: it could not be asked.
@@ -67,12 +71,14 @@ pub struct LinkFacts {
 pub fn link(name: &str) -> io::Result<LinkFacts> {
     let layer = sys::link_layer(name)?;
     let index = index(name)?;
+    let account = DriverAccount::open(name).ok();
     let about = ask(libc::NETLINK_ROUTE, RTM_GETLINK, &ifinfomsg(index)).ok();
     Ok(LinkFacts {
         name: name.to_owned(),
         up: about.as_deref().and_then(flags).is_some_and(|flags| flags & IFF_UP != 0),
         ethernet: matches!(layer, libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK),
-        driver: driver(name),
+        counts_lost_answers: account.as_ref().is_some_and(DriverAccount::counts_failures),
+        driver: driver(name).or(account.map(|account| account.driver().to_owned())),
         native_xdp: native_xdp(index),
         xdp_attached: about.as_deref().and_then(xdp_attached),
     })
@@ -137,7 +143,7 @@ fn generic(command: u8, kind: u16, value: &[u8]) -> Vec<u8> {
     body
 }
 
-/// sysfs shows the network namespace it was mounted in; elsewhere the driver is not named.
+/// sysfs shows the network namespace it was mounted in, and hardware alone.
 fn driver(name: &str) -> Option<String> {
     let target = fs::read_link(format!("/sys/class/net/{name}/device/driver")).ok()?;
     Some(target.file_name()?.to_string_lossy().into_owned())

@@ -83,6 +83,17 @@ impl FarHost {
 /// Runs `test` on the near host. Everything stays on the first core; a sender moves itself to
 /// another.
 pub fn with_two_hosts(test: impl FnOnce(&FarHost) + Send + 'static) {
+    with_two_plain_hosts(|far| {
+        let polls = far.spawn(|| receive_by_polling(FAR));
+        let polls = polls.join().expect("the far host is configured");
+        test(far);
+        drop(polls);
+    });
+}
+
+/// Likewise, with a far end as it comes: most containers' is one, and what the near host's XDP
+/// program sends back is lost on it.
+pub fn with_two_plain_hosts(test: impl FnOnce(&FarHost) + Send + 'static) {
     in_namespace(move || {
         wire::stay_on_core(0);
         let (jobs, to_do) = mpsc::channel::<Job>();
@@ -102,11 +113,8 @@ pub fn with_two_hosts(test: impl FnOnce(&FarHost) + Send + 'static) {
         ));
         let host = FarHost { jobs };
         configure(NEAR, NEAR_MAC, Family::near);
-        let polls = host.spawn(|| {
-            configure(FAR, FAR_MAC, Family::far);
-            receive_by_polling(FAR)
-        });
-        let polls = polls.join().expect("the far host is configured");
+        let configured = host.spawn(|| configure(FAR, FAR_MAC, Family::far));
+        configured.join().expect("the far host is configured");
         // What the near host answers to strangers goes out, as it would on a real host.
         for family in [Family::V4, Family::V6] {
             let (router, mac) = (family.router(), text_of(ROUTER_MAC));
@@ -115,7 +123,7 @@ pub fn with_two_hosts(test: impl FnOnce(&FarHost) + Send + 'static) {
             ip(&format!("-{version} route add default via {router} dev {NEAR}"));
         }
         test(&host);
-        drop((host, polls));
+        drop(host);
         far.join().expect("the far host ends");
     });
 }
@@ -123,7 +131,7 @@ pub fn with_two_hosts(test: impl FnOnce(&FarHost) + Send + 'static) {
 /// An end of a veth pair takes what the other end's XDP program sends back (XDP_TX) only while it
 /// has a program of its own; otherwise such frames vanish (veth_xdp_xmit in drivers/net/veth.c). A
 /// network card needs nothing of the kind. This one passes everything.
-fn receive_by_polling(interface: &str) -> KernelFilter {
+pub fn receive_by_polling(interface: &str) -> KernelFilter {
     KernelFilter::attach(&AttachRequest {
         interface: Some(interface.to_owned()),
         max_bans: 1,
