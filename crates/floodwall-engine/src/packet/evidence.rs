@@ -58,6 +58,9 @@ const SPRAY_SYN_PPS_MIN: f64 = 100.0;
 const SPRAY_SOURCES_MIN: usize = 50;
 /// Share of packets from sources that rules stop already: the same senders.
 const COMPANY_SHARE_MIN: f64 = 0.8;
+/// Packets of few conversations, and their rate, packets/s, from which strangers are a flood.
+const STRANGERS_MIN: usize = 100;
+const STRANGERS_PPS_MIN: f64 = 100.0;
 /// Share of packets in conversations below which the observer seems to see one direction only.
 pub const BOTH_WAYS_SHARE_MIN: f64 = 0.01;
 
@@ -258,13 +261,12 @@ fn conduct(
     // Real systems repeat one a few times in half a minute (tcp_synack_retries, five).
     let repeated = syn_acks && matched.len() as f64 >= SYN_ACK_REPEATS_MIN * flows as f64;
     if !repeated && flows < if syn_acks { SYN_ACK_FLOWS_MIN } else { FLOWS_MIN } {
-        return company(matched, scene);
+        return company(matched, scene).or_else(|| strangers(matched, flows, scene));
     }
     let syns = matched.iter().filter(|r| is_syn(&r.facts)).count();
     let targets = distinct(matched.iter().map(|r| target_key(&r.facts)));
     let comes_again = matched.len() as f64 >= REPEATS_MIN * targets as f64;
-    let rate: f64 =
-        matched.iter().map(|r| r.weight).sum::<f64>() * 1000.0 / scene.sample.span_ms.max(1) as f64;
+    let rate = rate_pps(matched, scene);
     let sources = distinct(matched.iter().map(|r| source_key(&r.facts)));
     if syns * 2 > matched.len() {
         // Many sources do not share out a scan's ports among themselves at such a rate.
@@ -340,6 +342,29 @@ fn company(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> Option<Evidenc
     })
 }
 
+/// Few conversations, of none of which this host's sockets know, from sources that never had one
+/// here: no transfer whose other half goes unseen. SYNs are judged by their handshakes.
+fn strangers(matched: &[&PacketRecord], flows: usize, scene: &PacketScene<'_>) -> Option<Evidence> {
+    let rate_pps = rate_pps(matched, scene);
+    let worth =
+        scene.knows_sockets && matched.len() >= STRANGERS_MIN && rate_pps >= STRANGERS_PPS_MIN;
+    let strange = |r: &&PacketRecord| !is_syn(&r.facts) && !scene.flows.is_good_source(&r.facts);
+    (worth && matched.iter().all(strange)).then(|| Evidence {
+        family: Family::Behaviour,
+        log_odds: 4.0,
+        statement: format!(
+            "{rate_pps:.0} packets/s of {flows} conversations that no socket here knows, from sources \
+             that never completed one"
+        ),
+    })
+}
+
+/// Rate of what matched, packets/s.
+fn rate_pps(matched: &[&PacketRecord], scene: &PacketScene<'_>) -> f64 {
+    let packets: f64 = matched.iter().map(|r| r.weight).sum();
+    packets * 1000.0 / scene.sample.span_ms.max(1) as f64
+}
+
 /// Of connections begun long enough ago: how many were carried on?
 fn handshakes(
     signature: &PacketSignature,
@@ -354,8 +379,7 @@ fn handshakes(
             if older(signature, scene, SAMPLED_ANSWER_MS).take(SETTLED_MIN).count() < SETTLED_MIN {
                 return None;
             }
-            let begun = matched.iter().map(|r| r.weight).sum::<f64>() * 1000.0
-                / scene.sample.span_ms.max(1) as f64;
+            let begun = rate_pps(matched, scene);
             ((completed_per_s / begun).min(1.0), begun)
         }
         _ => {

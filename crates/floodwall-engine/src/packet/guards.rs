@@ -112,8 +112,8 @@ impl Group {
 /// IP protocol number (IANA).
 const UDP: u16 = 17;
 
-/// Conversations that a group of suspects must claim to belong to: fewer are perhaps one whose
-/// other half we do not see.
+/// Conversations that a group of suspects must claim to belong to where the sockets are not known:
+/// fewer are perhaps one whose other half we do not see.
 const FLOWS_MIN: usize = 20;
 
 /// What no rule explains.
@@ -146,19 +146,21 @@ impl GuardPost {
             group.classes().iter().map(|class| channels.expected_pps(*class)).sum()
         };
         // Most rates are low, and then nothing else is worth looking at.
-        let of_many = |group: Group| {
+        let aimed = |group: Group| {
             let pps = unexplained.pps(group);
             let worth = pps >= RAISE_SYN_PPS_MIN / 2.0 && pps >= PART_MIN * suspects_pps;
-            let flood =
-                worth && unexplained.flows(group) >= FLOWS_MIN && unexplained.is_aimed(group);
-            if flood { pps } else { 0.0 }
+            if worth && unexplained.is_aimed(group) { pps } else { 0.0 }
         };
         let known = |group: Group| {
-            let pps = of_many(group);
-            if pps > 0.0 && unexplained.sees_both_ways(group) { pps } else { 0.0 }
+            let pps = aimed(group);
+            let known = pps > 0.0
+                && (unexplained.knows_sockets()
+                    || unexplained.flows(group) >= FLOWS_MIN && unexplained.sees_both_ways(group));
+            if known { pps } else { 0.0 }
         };
         let patience_ms = if unexplained.knows_sockets() { PATIENCE_KNOWN_MS } else { PATIENCE_MS };
-        let syn_pps = (of_many(Group::Syn) - handshakes_per_s).max(0.0);
+        // One source that begins the same connection again and again is answered like many.
+        let syn_pps = (aimed(Group::Syn) - handshakes_per_s).max(0.0);
         for (guard, group, pps, least_pps, patience_ms) in [
             (&mut self.syn, Group::Syn, syn_pps, RAISE_SYN_PPS_MIN, PATIENCE_MS),
             (&mut self.tcp, Group::Tcp, known(Group::Tcp), RAISE_PPS_MIN, patience_ms),

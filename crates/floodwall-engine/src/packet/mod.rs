@@ -90,6 +90,9 @@ struct Rates {
     suspects_step: f64,
     /// The highest of it lately: it is forgotten slowly, because floods pause.
     suspects_peak_pps: f64,
+    /// SYNs, stopped or not, and the highest rate of them lately.
+    syns_pps: f64,
+    syns_peak_pps: f64,
 }
 
 /// The engine for packets.

@@ -3,7 +3,7 @@
 //!
 //! It must never decide anything, but that a rule which went comes back when its flood does.
 
-use floodwall_model::packet::{PacketBatch, PacketObservation};
+use floodwall_model::packet::{PacketBatch, PacketClass, PacketObservation};
 
 use crate::packet::PacketEngine;
 use crate::packet::record::{self, is_suspect};
@@ -34,8 +34,12 @@ impl PacketEngine {
         let smooth = |rate: f64, count: f64| rate * half + count * (1.0 - half) / interval_s;
         self.rates.all_pps = smooth(self.rates.all_pps, all as f64);
         self.rates.suspects_pps = smooth(self.rates.suspects_pps, suspects);
-        let kept = self.rates.suspects_peak_pps * (-interval_s / PEAK_KEPT_S).exp();
-        self.rates.suspects_peak_pps = kept.max(self.rates.suspects_pps);
+        let syns = batch.counts.get(PacketClass::Syn as usize).map_or(0, |c| c.packets);
+        self.rates.syns_pps = smooth(self.rates.syns_pps, syns as f64);
+        let kept = (-interval_s / PEAK_KEPT_S).exp();
+        self.rates.suspects_peak_pps =
+            self.rates.suspects_pps.max(self.rates.suspects_peak_pps * kept);
+        self.rates.syns_peak_pps = self.rates.syns_pps.max(self.rates.syns_peak_pps * kept);
         // What the system counts is exact; otherwise what was seen to be carried on.
         let followed = self.flows.followed() - followed_before;
         let handshakes = batch.handshakes.unwrap_or(followed) as f64;

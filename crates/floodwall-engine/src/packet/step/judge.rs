@@ -122,8 +122,12 @@ impl PacketEngine {
     /// Whether the packets are a by-product of something larger: resets and error messages of
     /// those whose addresses were borrowed, or a trickle beside the flood.
     fn is_aside(&self, pending: &PendingPackets) -> bool {
-        let class = pending.mined.class;
-        let reaction = matches!(class, PacketClass::Rst | PacketClass::Icmp);
+        let reaction = match pending.mined.class {
+            PacketClass::Icmp => true,
+            // Of what this host sends only the answer to a SYN is answered with a reset.
+            PacketClass::Rst => pending.mined.matched_pps <= self.rates.syns_peak_pps,
+            _ => false,
+        };
         let part = if reaction { REACTION_PART_MIN } else { PART_MIN };
         pending.mined.matched_pps < part * self.rates.suspects_peak_pps
             || pending.share().is_some_and(|share| share < part)
