@@ -226,6 +226,11 @@ impl Kernel {
         Some(state.filter.as_mut()?.apply(plan, now_ms))
     }
 
+    /// Whether guards rose or fell by themselves, so that the plan is to be applied again.
+    pub(crate) fn needs_apply(&self) -> bool {
+        lock(&self.state).filter.as_ref().is_some_and(KernelFilter::needs_apply)
+    }
+
     /// From now on these are the open ports.
     pub(crate) fn set_services(&self, services: Services) {
         let mut state = lock(&self.state);

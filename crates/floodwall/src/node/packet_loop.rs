@@ -100,6 +100,7 @@ impl PacketLoop {
                 for effect in self.engine.step(now_ms, &batch) {
                     self.take(effect, parts);
                 }
+                self.applied &= !parts.kernel.needs_apply();
                 self.enforce(parts, now_ms);
                 self.show(parts);
             }

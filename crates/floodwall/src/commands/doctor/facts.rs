@@ -109,6 +109,8 @@ pub(super) struct Interface {
     pub(super) ethernet: bool,
     pub(super) driver: Option<String>,
     pub(super) native_xdp: Native,
+    /// The driver says when it loses an answer of the SYN proof.
+    pub(super) counts_lost_answers: bool,
     pub(super) xdp_attached: Option<bool>,
 }
 

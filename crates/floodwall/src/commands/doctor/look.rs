@@ -70,6 +70,7 @@ fn interface(facts: LinkFacts) -> Interface {
             NativeXdp::No => Native::No,
             NativeXdp::Unknown => Native::Unknown,
         },
+        counts_lost_answers: facts.counts_lost_answers,
         xdp_attached: facts.xdp_attached,
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Expected {
     pub(super) interface: Option<String>,
     pub(super) tier: Tier,
     pub(super) why_not_better: Vec<String>,
+    /// What becomes of the SYN proof there; none where no guard stands anyway.
+    pub(super) syn_proof: Option<String>,
 }
 
 /// The tiers, best first.
@@ -65,8 +67,7 @@ pub(super) fn judge(facts: &Facts) -> Verdict {
         || interfaces.iter().any(|expected| expected.tier != Tier::None);
     Verdict {
         works,
-        syn_cookies: facts.xdp_program.works()
-            && facts.costs.is_some_and(|costs| costs.syn_cookie_ns.is_some()),
+        syn_cookies: makes_cookies(facts),
         ceiling: facts.costs.map(ceiling),
         next_steps: next_steps(facts),
         interfaces,
@@ -91,7 +92,36 @@ fn expected(facts: &Facts, interface: &Interface) -> Expected {
             ),
         ),
     };
-    Expected { interface: name, tier, why_not_better }
+    let syn_proof = Some(syn_proof(facts, interface, tier).to_owned());
+    Expected { interface: name, tier, why_not_better, syn_proof }
+}
+
+fn makes_cookies(facts: &Facts) -> bool {
+    facts.xdp_program.works() && facts.costs.is_some_and(|costs| costs.syn_cookie_ns.is_some())
+}
+
+/// Before it a TC program would stay behind after a crash.
+const SECOND_WAY_SINCE: (u8, u8) = (6, 6);
+
+/// A driver may lose what XDP sends back: veth does while its other end has neither an XDP program
+/// nor GRO, which nothing on this side can tell.
+fn syn_proof(facts: &Facts, interface: &Interface, tier: Tier) -> &'static str {
+    let has_second_way = facts.kernel_version.is_none_or(|version| version >= SECOND_WAY_SINCE);
+    if !makes_cookies(facts) {
+        "SYN proof: does not work, no cookie can be made"
+    } else if tier == Tier::XdpGeneric {
+        "SYN proof: works, its answers leave through the stack"
+    } else if !interface.counts_lost_answers {
+        "SYN proof: works if the driver sends its answers. This driver does not count those that \
+         are lost, so a loss would not be noticed"
+    } else if has_second_way {
+        "SYN proof: works, and the driver is asked whether it sends its answers. If they are lost \
+         they leave through the stack, at a higher cost"
+    } else {
+        "SYN proof: works if the driver sends its answers, and it is asked. If they are lost the \
+         guard comes down and the kernel's own SYN cookies answer; Linux 6.6 or later has another \
+         way for them"
+    }
 }
 
 fn no_xdp(facts: &Facts, interface: &Interface) -> Option<String> {
@@ -131,7 +161,7 @@ fn below_xdp(facts: &Facts, interface: Option<String>, mut why: Vec<String>) -> 
             Some(reason) => why.push(format!("no {name}: {reason}")),
         }
     }
-    Expected { interface, tier, why_not_better: why }
+    Expected { interface, tier, why_not_better: why, syn_proof: None }
 }
 
 fn ceiling(costs: Costs) -> Ceiling {

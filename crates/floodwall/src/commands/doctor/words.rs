@@ -76,6 +76,9 @@ fn where_it_sits(page: &mut Page, facts: &Facts, verdict: &Verdict) {
         if let Some(note) = attached(facts, interface, expected.tier) {
             page.item("  ", &note);
         }
+        if let Some(proof) = &expected.syn_proof {
+            page.item("  ", &format!("{proof}."));
+        }
     }
     sits(page, "Without --interface", &verdict.without_interface);
 }

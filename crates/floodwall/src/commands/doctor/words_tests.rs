@@ -13,6 +13,7 @@ fn interface(name: &str) -> Interface {
         ethernet: true,
         driver: Some("ixgbe".to_owned()),
         native_xdp: Native::Yes,
+        counts_lost_answers: false,
         xdp_attached: Some(false),
     }
 }
@@ -159,6 +160,47 @@ fn the_tier_is_the_best_that_works_and_says_why_not_better() {
             None => assert_eq!(reasons, "", "{description}"),
         }
         assert_eq!(verdict.works, tier != Tier::None, "{description}");
+    }
+}
+
+/// A native driver may lose what XDP sends back, and nobody sees it but those who cannot connect.
+#[test]
+fn what_becomes_of_the_syn_proofs_answers_is_said_per_interface() {
+    let veth = || Facts {
+        interfaces: vec![Interface { counts_lost_answers: true, ..interface("eth0") }],
+        ..able()
+    };
+    let generic = || Facts {
+        interfaces: vec![Interface { native_xdp: Native::No, ..interface("eth0") }],
+        ..able()
+    };
+    let no_cookies = |facts: Facts| Facts {
+        costs: facts.costs.map(|costs| Costs { syn_cookie_ns: None, ..costs }),
+        ..facts
+    };
+    for (description, facts, says) in [
+        ("a driver that counts", veth(), Some("If they are lost they leave through the stack")),
+        (
+            "and a kernel without another way",
+            Facts { kernel_version: Some((6, 1)), ..veth() },
+            Some("If they are lost the guard comes down"),
+        ),
+        ("a driver that does not count", able(), Some("a loss would not be noticed")),
+        ("generic XDP", generic(), Some("works, its answers leave through the stack")),
+        ("no cookies", no_cookies(veth()), Some("does not work")),
+        ("no XDP", nobody(), None),
+    ] {
+        let proof = judge(&facts).interfaces[0].syn_proof.clone();
+        match says {
+            Some(says) => {
+                let proof = proof.unwrap_or_default();
+                assert!(proof.contains(says), "{description}: {proof}");
+                let page = text(&facts, &judge(&facts));
+                let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+                assert!(page.contains(&proof), "{description}: {proof}");
+            }
+            None => assert_eq!(proof, None, "{description}"),
+        }
     }
 }
 
