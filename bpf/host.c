@@ -27,6 +27,12 @@ __u32 fw_host_parse_ip(const __u8 *bytes, __u64 length, struct fw_packet *packet
 	return fw_parse_ip(&cursor, packet, 1);
 }
 
+/* 0: the glance says nothing of this frame. */
+__u32 fw_host_peek(const __u8 *bytes, __u64 length, struct fw_glance *glance)
+{
+	return fw_peek(bytes, bytes + length, glance);
+}
+
 /* enum fw_reason. */
 __u32 fw_host_sanity(const struct fw_packet *packet)
 {

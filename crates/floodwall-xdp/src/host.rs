@@ -13,8 +13,13 @@ mod rules;
 mod header;
 
 use floodwall_model::packet::{IcmpNeed, PacketAttr, PacketFacts, PacketReason};
+use std::net::Ipv4Addr;
+
+use floodwall_model::packet::{PacketClass, PacketFacts, PacketReason};
 
 pub use rules::HostRules;
+
+use raw::RawGlance;
 
 pub(crate) use raw::RawPacket;
 
@@ -46,6 +51,15 @@ pub struct ParsedPacket {
     pub payload_offset: Option<u16>,
 }
 
+/// What the filter knows of a plain frame before it parses it.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Glance {
+    /// Where it says it comes from.
+    pub source: Ipv4Addr,
+    /// What it counts as.
+    pub class: PacketClass,
+}
+
 /// `enum fw_parsed` in bpf/parse.h; header.rs holds the numbers.
 const PARSED_IP: u32 = 0;
 const PARSED_NOT_IP: u32 = 1;
@@ -53,10 +67,12 @@ const PARSED_TRUNCATED: u32 = 2;
 
 type Parse = unsafe extern "C" fn(*const u8, u64, *mut RawPacket) -> u32;
 
-// SAFETY: the declarations repeat bpf/host.c; RawPacket repeats struct fw_packet, held by header.rs.
+// SAFETY: the declarations repeat bpf/host.c; RawPacket repeats struct fw_packet and RawGlance
+// struct fw_glance, held by header.rs.
 unsafe extern "C" {
     fn fw_host_parse_frame(bytes: *const u8, length: u64, packet: *mut RawPacket) -> u32;
     fn fw_host_parse_ip(bytes: *const u8, length: u64, packet: *mut RawPacket) -> u32;
+    fn fw_host_peek(bytes: *const u8, length: u64, glance: *mut RawGlance) -> u32;
     fn fw_host_sanity(packet: *const RawPacket) -> u32;
     fn fw_host_icmp_need(packet: *const RawPacket) -> u32;
 }
@@ -94,6 +110,15 @@ fn parse(parser: Parse, bytes: &[u8]) -> Parsed {
         PARSED_TRUNCATED => Parsed::Truncated,
         _ => Parsed::Malformed,
     }
+}
+
+/// The look that the filter takes at an Ethernet frame before it parses it. `None` for all but the
+/// plainest: untagged IPv4 without options and fragments, whole, and TCP or UDP behind it.
+pub fn peek(frame: &[u8]) -> Option<Glance> {
+    let mut raw = RawGlance::default();
+    // SAFETY: as in `parse`; `raw` is laid out as struct fw_glance.
+    let says = unsafe { fw_host_peek(frame.as_ptr(), frame.len() as u64, &raw mut raw) };
+    (says != 0).then(|| raw.glance())?
 }
 
 /// Why no working stack sends such a packet to another host, by the kernel filter's own rules; one

@@ -11,6 +11,7 @@ use floodwall_model::packet::{
 };
 
 use super::RawPacket;
+use super::raw::RawGlance;
 use super::rules::RULES_MAX;
 
 /// `name` in the headers must equal `value` here.
@@ -57,17 +58,19 @@ fn marks() -> String {
 
 fn layout() -> String {
     macro_rules! offsets {
-        ($($field:ident)+) => {
+        ($name:literal $rust:ty: $($field:ident)+) => {
             [$( number(
-                concat!("__builtin_offsetof(struct fw_packet, ", stringify!($field), ")"),
-                offset_of!(RawPacket, $field),
+                concat!("__builtin_offsetof(struct ", $name, ", ", stringify!($field), ")"),
+                offset_of!($rust, $field),
             ), )+].concat()
         };
     }
     number("sizeof(struct fw_packet)", size_of::<RawPacket>())
         + &number("_Alignof(struct fw_packet)", align_of::<RawPacket>())
-        + &offsets!(source destination sequence acknowledgement values l3_offset l4_offset
-            payload_offset version class)
+        + &offsets!("fw_packet" RawPacket: source destination sequence acknowledgement values
+            l3_offset l4_offset payload_offset version class)
+        + &number("sizeof(struct fw_glance)", size_of::<RawGlance>())
+        + &offsets!("fw_glance" RawGlance: source_be class)
 }
 
 fn assertions() -> String {

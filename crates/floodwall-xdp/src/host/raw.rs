@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use floodwall_model::packet::{PACKET_ATTR_COUNT, PacketClass, PacketFacts};
 
+use super::Glance;
+
 /// What the C parser makes of a packet. header.rs holds it against the header.
 #[derive(Copy, Clone, Debug, Default)]
 #[repr(C)]
@@ -19,6 +21,22 @@ pub(crate) struct RawPacket {
     pub(super) payload_offset: u16,
     pub(super) version: u8,
     pub(super) class: u8,
+}
+
+/// `struct fw_glance` (bpf/parse.h).
+#[derive(Copy, Clone, Debug, Default)]
+#[repr(C)]
+pub(super) struct RawGlance {
+    pub(super) source_be: u32,
+    pub(super) class: u32,
+}
+
+impl RawGlance {
+    /// None for a class that this side does not know: never, as long as header.rs passes.
+    pub(super) fn glance(self) -> Option<Glance> {
+        let source = Ipv4Addr::from(self.source_be.to_ne_bytes());
+        Some(Glance { source, class: *PacketClass::ALL.get(self.class as usize)? })
+    }
 }
 
 /// Any number but 0, which says "no transport header was read": facts do not know the offset.
