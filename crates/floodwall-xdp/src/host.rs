@@ -12,10 +12,9 @@ mod rules;
 #[cfg(test)]
 mod header;
 
-use floodwall_model::packet::{IcmpNeed, PacketAttr, PacketFacts, PacketReason};
 use std::net::Ipv4Addr;
 
-use floodwall_model::packet::{PacketClass, PacketFacts, PacketReason};
+use floodwall_model::packet::{IcmpNeed, PacketAttr, PacketClass, PacketFacts, PacketReason};
 
 pub use rules::HostRules;
 
