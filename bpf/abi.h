@@ -141,6 +141,7 @@ enum fw_holds {
 	FW_HOLDS_SOLICITED = 0x40, /* a live rule looks at FW_TP_SOLICITED */
 	FW_HOLDS_RULES = 0x80,
 	FW_HOLDS_OPTIONS = 0x100, /* a live rule looks at TCP options */
+	FW_HOLDS_SOURCE_RATE = 0x200, /* the operator gave each source its share */
 };
 
 /* fw_policy.guards (floodwall_model::packet::Guards). */
@@ -148,10 +149,9 @@ enum fw_guard {
 	FW_GUARD_SYN_PROOF = 0x01,
 	FW_GUARD_TCP_STATE = 0x02,
 	FW_GUARD_UDP_SOLICITED = 0x04,
-	FW_GUARD_SOURCE_RATE = 0x08,
-	FW_GUARD_ICMP = 0x10,
+	FW_GUARD_ICMP = 0x08,
 	/* No guard: how the SYN proof's answers leave; see answers.bpf.c. */
-	FW_GUARD_VIA_STACK = 0x20,
+	FW_GUARD_VIA_STACK = 0x10,
 };
 
 /* fw_port.services. */
@@ -193,7 +193,7 @@ struct fw_policy {
 	__u64 clock_ns;     /* written by FW_PROGRAM_CLOCK: ktime... */
 	__u64 clock_jiffies; /* ...and jiffies at the same moment */
 	__u64 spare;
-	struct fw_rate packets[FW_WIDTHS];
+	struct fw_rate packets[FW_WIDTHS]; /* with FW_HOLDS_SOURCE_RATE */
 	struct fw_rate connections[FW_WIDTHS]; /* SYNs */
 	struct fw_rate icmp_errors;    /* of each of FW_ICMP_SHARES */
 	struct fw_rate icmp_questions; /* likewise */

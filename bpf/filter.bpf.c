@@ -105,8 +105,6 @@ fw_inline enum fw_reason fw_stand_guard(struct xdp_md *ctx, struct fw_passage *p
 	} else if (fw_is_icmp(protocol) && (passage->guards & FW_GUARD_ICMP)) {
 		reason = fw_guard_icmp(packet, policy, passage->now);
 	}
-	if (reason == FW_REASON_NO_OBJECTION && (passage->guards & FW_GUARD_SOURCE_RATE))
-		reason = fw_guard_rate(packet, policy, passage->now);
 	return reason;
 }
 
@@ -130,6 +128,8 @@ fw_inline enum fw_reason fw_decide(struct xdp_md *ctx, struct fw_passage *passag
 			reason = fw_signatures(ctx, passage);
 		if (reason == FW_REASON_NO_OBJECTION && passage->guards)
 			reason = fw_stand_guard(ctx, passage, policy, counts);
+		if (reason == FW_REASON_NO_OBJECTION && (passage->holds & FW_HOLDS_SOURCE_RATE))
+			reason = fw_hold_to_share(packet, policy, passage->now);
 	}
 	if (reason == FW_REASON_NO_OBJECTION)
 		return banned;

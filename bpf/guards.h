@@ -7,7 +7,7 @@
  * the guards look at packets to the addresses in fw_local and at no others. The look is the last
  * one before a drop, so that wanted packets do not pay for it.
  *
- * None of it may run at rest, and none may drop what it could not look up.
+ * None of it may run at rest but the share of each source, where the operator gave one; and none may drop what it could not look up.
  */
 #ifndef FLOODWALL_GUARDS_H
 #define FLOODWALL_GUARDS_H
@@ -240,9 +240,10 @@ fw_inline enum fw_reason fw_guard_icmp(const struct fw_packet *packet,
 	return within ? FW_REASON_NO_OBJECTION : FW_REASON_ICMP_RATE;
 }
 
-/* Each source to its share; of IPv6 also what it could pass off as many sources. */
-fw_inline enum fw_reason fw_guard_rate(const struct fw_packet *packet,
-				       const struct fw_policy *policy, __u32 now)
+/* No guard but the operator's standing order: each source to its share; of IPv6 also what it could
+ * pass off as many sources. */
+fw_inline enum fw_reason fw_hold_to_share(const struct fw_packet *packet,
+					  const struct fw_policy *policy, __u32 now)
 {
 	__u32 is_syn = packet->class == FW_CLASS_SYN;
 	__u64 network;

@@ -165,9 +165,9 @@ fn guards() -> Result<(), Failure> {
     let port = listener.local_addr()?.port();
     let client = std::net::TcpStream::connect((SERVER, port))?;
     let fast = SourceRate { rate_pps: u32::MAX, burst: 65_535 };
+    let rates = SourceRates { packets: fast, connections: fast, wider: [1, 1] };
     let request = AttachRequest {
         services: Services { tcp: vec![port], udp: vec![] },
-        rates: SourceRates { packets: fast, connections: fast, wider: [1, 1] },
         ..AttachRequest::default()
     };
     let mut run = DryRun::with(&request)?;
@@ -188,20 +188,14 @@ fn guards() -> Result<(), Failure> {
     report(&mut run, "TCP state and SYN proof: forged cookie", &tcp(outsider(), ACK))?;
     stand(&mut run, Guards { udp_solicited: true, ..none })?;
     report(&mut run, "UDP guard: unsolicited", &udp(outsider(), 53, 9))?;
-    stand(&mut run, Guards { source_rate: true, ..none })?;
+    stand(&mut run, Guards { icmp: true, ..none })?;
+    report(&mut run, "ICMP guard: echo beyond its rate", &icmp(outsider(), 8))?;
+    stand(&mut run, none)?;
+    run.filter_mut().set_source_rates(Some(rates));
     report(&mut run, "source rate: IPv4", &tcp(outsider(), ACK))?;
     report(&mut run, "source rate: IPv6, three widths", &tcp_v6(v6(9), ACK))?;
     run.filter_mut().apply(
-        &plan(
-            64,
-            Guards {
-                syn_proof: true,
-                tcp_state: true,
-                udp_solicited: true,
-                source_rate: true,
-                icmp: true,
-            },
-        )?,
+        &plan(64, Guards { syn_proof: true, tcp_state: true, udp_solicited: true, icmp: true })?,
         now_ms(),
     )?;
     report(&mut run, "64 signatures, all guards: established", &known)?;
@@ -372,6 +366,12 @@ fn udp(source: Ipv4Addr, from: u16, to: u16) -> Vec<u8> {
     datagram.extend([0, 28, 0, 0]);
     datagram.extend([7; 20]);
     ipv4(source, SERVER, 17, &datagram)
+}
+
+fn icmp(source: Ipv4Addr, kind: u8) -> Vec<u8> {
+    let mut message = vec![kind];
+    message.resize(64, 0);
+    ipv4(source, SERVER, 1, &message)
 }
 
 fn tcp_v6(source: Ipv6Addr, flags: u8) -> Vec<u8> {

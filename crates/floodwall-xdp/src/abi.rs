@@ -133,6 +133,7 @@ pub(crate) mod holds {
     pub(crate) const SOLICITED: u32 = 0x40;
     pub(crate) const RULES: u32 = 0x80;
     pub(crate) const OPTIONS: u32 = 0x100;
+    pub(crate) const SOURCE_RATE: u32 = 0x200;
 }
 
 /// `enum fw_guard`.
@@ -140,9 +141,8 @@ pub(crate) mod guard {
     pub(crate) const SYN_PROOF: u32 = 0x01;
     pub(crate) const TCP_STATE: u32 = 0x02;
     pub(crate) const UDP_SOLICITED: u32 = 0x04;
-    pub(crate) const SOURCE_RATE: u32 = 0x08;
-    pub(crate) const ICMP: u32 = 0x10;
-    pub(crate) const VIA_STACK: u32 = 0x20;
+    pub(crate) const ICMP: u32 = 0x08;
+    pub(crate) const VIA_STACK: u32 = 0x10;
 }
 
 /// `enum fw_service`.

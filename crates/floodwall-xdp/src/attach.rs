@@ -45,8 +45,8 @@ pub struct AttachRequest<'a> {
     pub allow: Vec<Prefix>,
     /// Ports of this host that the guards know.
     pub services: Services,
-    /// What one source may send while the source-rate guard stands.
-    pub rates: SourceRates,
+    /// What one source may send, at any time; `None`: as much as it likes.
+    pub source_rates: Option<SourceRates>,
     /// Drop packets that no working stack sends ([`PacketReason::SANITY`]), at rest too.
     ///
     /// [`PacketReason::SANITY`]: floodwall_model::packet::PacketReason::SANITY
@@ -71,7 +71,7 @@ impl Default for AttachRequest<'_> {
             max_bans: BANS_DEFAULT,
             allow: Vec::new(),
             services: Services::default(),
-            rates: SourceRates::default(),
+            source_rates: None,
             sanity: true,
             egress: true,
             lease_ms: LEASE_MS,

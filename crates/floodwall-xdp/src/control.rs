@@ -110,7 +110,7 @@ impl KernelFilter {
         let mtu = request.interface.as_deref().and_then(|name| sys::mtu(name).ok());
         let (v4, v6) = segment_sizes(mtu.unwrap_or(1_500));
         policy.set_mss(v4, v6);
-        self.set_rates(&request.rates);
+        self.set_source_rates(request.source_rates);
         self.maps.policy.set_icmp_rates(icmp_shares::rates(self.clock.hz()));
         self.set_services(&request.services);
         self.learn_local_addresses()?;
@@ -123,9 +123,13 @@ impl KernelFilter {
         self.maps.policy.set_lease_until(self.clock.in_ms(self.control.lease_ms));
     }
 
-    /// What one source may send while the source-rate guard stands.
-    pub fn set_rates(&mut self, rates: &SourceRates) {
-        self.maps.policy.set_rates(&rates.by_width(self.clock.hz()));
+    /// What one source may send from now on, at any time; `None`: as much as it likes.
+    pub fn set_source_rates(&mut self, rates: Option<SourceRates>) {
+        let policy = &self.maps.policy;
+        if let Some(rates) = rates {
+            policy.set_rates(&rates.by_width(self.clock.hz()));
+        }
+        policy.set_holds(holds::SOURCE_RATE, rates.is_some());
     }
 
     /// Which ports the guards know; the last word counts.
@@ -240,7 +244,6 @@ impl KernelFilter {
             (guards.syn_proof, guard::SYN_PROOF),
             (guards.tcp_state, guard::TCP_STATE),
             (guards.udp_solicited, guard::UDP_SOLICITED),
-            (guards.source_rate, guard::SOURCE_RATE),
             (guards.icmp, guard::ICMP),
         ];
         if guards.icmp && self.maps.policy.guards() & guard::ICMP == 0 {

@@ -3,7 +3,10 @@
 
 use crate::abi::{Rate, TOKEN};
 
-/// How much one source may send while the source-rate guard stands. Zeros are no limit.
+/// Most tokens that a bucket holds.
+const BURST_MAX: u32 = 65_535;
+
+/// How much one source may send. Zeros are no limit.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct SourceRate {
     /// Packets a second.
@@ -34,18 +37,23 @@ pub struct SourceRates {
     pub wider: [u32; 2],
 }
 
-impl Default for SourceRates {
-    /// A browser's burst and a busy proxy's rate; a flood from few sources is far above.
-    fn default() -> SourceRates {
-        SourceRates {
-            packets: SourceRate { rate_pps: 4_000, burst: 8_000 },
-            connections: SourceRate { rate_pps: 50, burst: 200 },
-            wider: [4, 16],
-        }
-    }
-}
-
 impl SourceRates {
+    /// For packets and connections a second from one source, as the operator gives them; `None` is
+    /// no limit. What two seconds bring may come at once. A /56 may send four times, a /48 sixteen
+    /// times as much: behind them are homes and offices that share, and one sender that has many.
+    pub fn of(packets_pps: Option<u32>, connections_pps: Option<u32>) -> Option<SourceRates> {
+        let rate = |pps: Option<u32>| {
+            let rate_pps = pps.unwrap_or(0);
+            SourceRate { rate_pps, burst: rate_pps.saturating_mul(2).min(BURST_MAX) }
+        };
+        let any = packets_pps.or(connections_pps).is_some();
+        any.then(|| SourceRates {
+            packets: rate(packets_pps),
+            connections: rate(connections_pps),
+            wider: [4, 16],
+        })
+    }
+
     /// The kernel's numbers by `enum fw_width`: packets, connections.
     pub(crate) fn by_width(&self, hz: u32) -> [(Rate, Rate); 4] {
         let times = |limit: SourceRate, factor: u32| {
@@ -107,6 +115,17 @@ mod tests {
         assert!(tokens.take(rate, 11), "a token per jiffy");
         assert!(!tokens.take(rate, 11));
         assert!(!tokens.take(rate, 5), "a clock that steps back adds nothing");
+    }
+
+    #[test]
+    fn what_the_operator_does_not_limit_is_not_limited() {
+        assert_eq!(SourceRates::of(None, None), None);
+        let rates = SourceRates::of(Some(40_000), None).unwrap().by_width(250);
+        assert_eq!(rates[0].0.burst, BURST_MAX * TOKEN, "two seconds' worth does not fit");
+        assert!(rates[3].0.per_jiffy >= 16 * rates[0].0.per_jiffy);
+        assert!(rates.iter().all(|(_, connections)| connections.burst == 0));
+        let mut tokens = Tokens { left: 0, refilled: 0 };
+        assert!(tokens.take(rates[0].1, 1), "zeros are no limit");
     }
 
     #[test]

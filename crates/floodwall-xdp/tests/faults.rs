@@ -393,13 +393,8 @@ fn an_operator_is_never_shut_out_whatever_is_ordered() {
 
             let now_ms = wall_ms();
             let port = PacketPredicate::Is(PacketAttr::DestinationPort, server.port());
-            let guards = Guards {
-                syn_proof: true,
-                tcp_state: true,
-                udp_solicited: true,
-                source_rate: true,
-                icmp: true,
-            };
+            let guards =
+                Guards { syn_proof: true, tcp_state: true, udp_solicited: true, icmp: true };
             let everything = plan(vec![rule(1, vec![port], now_ms)], guards, Mode::Protect, now_ms);
             filter.apply(&everything, now_ms).unwrap();
             far_connects(far, &operator, server);

@@ -222,28 +222,38 @@ fn each_source_is_held_to_its_share() {
     }
     let slow = |burst| SourceRate { rate_pps: 1, burst };
     let rates = SourceRates { packets: slow(10), connections: slow(3), wider: [2, 3] };
-    let request = AttachRequest { rates, max_bans: 1, ..AttachRequest::default() };
+    let request =
+        AttachRequest { source_rates: Some(rates), max_bans: 1, ..AttachRequest::default() };
     let mut run = DryRun::with(&request).unwrap();
-    guarded(&mut run, Guards { source_rate: true, ..Guards::default() });
-    let mut passed = |packet: &Packet, count: u32| {
-        let before = run.filter().counters().unwrap().passed;
-        run.xdp(&packet.bytes(), count).unwrap();
-        run.filter().counters().unwrap().passed - before
-    };
-    assert_eq!(passed(&tcp(ACK), 50), 10);
+    assert_eq!(passed(&mut run, &tcp(ACK), 50), 10);
     assert_eq!(
-        passed(&Packet::tcp(("203.0.113.10", 1), (SERVER, 80), ACK), 50),
+        passed(&mut run, &Packet::tcp(("203.0.113.10", 1), (SERVER, 80), ACK), 50),
         10,
         "its neighbour"
     );
-    assert_eq!(passed(&Packet::tcp(("203.0.113.11", 1), (SERVER, 80), SYN), 50), 3, "SYNs");
+    assert_eq!(
+        passed(&mut run, &Packet::tcp(("203.0.113.11", 1), (SERVER, 80), SYN), 50),
+        3,
+        "SYNs"
+    );
     let hosts = |text: String| Packet::tcp((&text, 1), (SERVER_V6, 80), ACK);
-    assert_eq!(passed(&hosts("2001:db8:1:100::1".into()), 50), 10, "a /64");
-    assert_eq!(passed(&hosts("2001:db8:1:100::2".into()), 50), 0, "the same /64");
-    assert_eq!(passed(&hosts("2001:db8:1:101::1".into()), 50), 10, "another of its /56");
-    assert_eq!(passed(&hosts("2001:db8:1:102::1".into()), 50), 0, "the /56 has had its share");
-    assert_eq!(passed(&hosts("2001:db8:1:200::1".into()), 50), 10, "another /56");
-    assert_eq!(passed(&hosts("2001:db8:1:300::1".into()), 50), 0, "the /48 has had its share");
+    assert_eq!(passed(&mut run, &hosts("2001:db8:1:100::1".into()), 50), 10, "a /64");
+    assert_eq!(passed(&mut run, &hosts("2001:db8:1:100::2".into()), 50), 0, "the same /64");
+    assert_eq!(passed(&mut run, &hosts("2001:db8:1:101::1".into()), 50), 10, "another of its /56");
+    assert_eq!(
+        passed(&mut run, &hosts("2001:db8:1:102::1".into()), 50),
+        0,
+        "the /56 has had its share"
+    );
+    assert_eq!(passed(&mut run, &hosts("2001:db8:1:200::1".into()), 50), 10, "another /56");
+    assert_eq!(
+        passed(&mut run, &hosts("2001:db8:1:300::1".into()), 50),
+        0,
+        "the /48 has had its share"
+    );
+    assert_eq!(run.filter().counters().unwrap().of(PacketReason::SourceRate), 397);
+    run.filter_mut().set_source_rates(None);
+    assert_eq!(passed(&mut run, &tcp(ACK), 50), 50, "the operator lifts it");
 }
 
 /// How many of `count` copies pass.

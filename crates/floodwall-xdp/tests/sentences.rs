@@ -7,7 +7,7 @@ mod support;
 
 use floodwall_model::packet::{Guards, PacketAttr, PacketHandling, PacketPredicate, PacketReason};
 use floodwall_model::{Mode, Prefix, RuleId};
-use floodwall_xdp::{AttachRequest, BanError, DryRun};
+use floodwall_xdp::{AttachRequest, BanError, DryRun, SourceRates};
 use support::packet::{ACK, FIN, PSH, Packet, RST, SYN, URG};
 use support::plan::{LIFE_MS, plan, rule};
 use support::sentence::{CLIENT, CLIENT_V6, SERVER, SERVER_V6, check};
@@ -126,8 +126,8 @@ fn the_allow_list_wins_over_everything_and_cannot_be_banned() {
 
     let now_ms = wall_ms();
     let everything = rule(1, vec![PacketPredicate::Between(PacketAttr::Ttl, 0, 255)], now_ms);
-    let guards =
-        Guards { tcp_state: true, udp_solicited: true, source_rate: true, ..Guards::default() };
+    let guards = Guards { tcp_state: true, udp_solicited: true, ..Guards::default() };
+    run.filter_mut().set_source_rates(SourceRates::of(Some(1), Some(1)));
     run.filter_mut().apply(&plan(vec![everything], guards, Mode::Protect, now_ms), now_ms).unwrap();
     check(&mut run, "a rule objects in vain", &tcp(ACK), PacketReason::Allowed);
     let other = Packet::tcp(("192.0.2.1", 40_000), (SERVER, 80), ACK);

@@ -73,7 +73,6 @@ fn guard_words(guards: Guards) -> Vec<&'static str> {
         (guards.syn_proof, "new connections must prove themselves by a SYN cookie"),
         (guards.tcp_state, "TCP of no connection is dropped"),
         (guards.udp_solicited, "UDP that nobody here asked for is dropped"),
-        (guards.source_rate, "each source is held to its share"),
         (guards.icmp, "ICMP that the network can do without is held to a small rate"),
     ]
     .into_iter()

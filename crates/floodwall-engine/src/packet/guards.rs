@@ -180,7 +180,6 @@ impl GuardPost {
             syn_proof: self.syn.up,
             tcp_state: self.tcp.up,
             udp_solicited: self.udp.up,
-            source_rate: false,
             icmp: self.icmp.up,
         }
     }
@@ -202,7 +201,6 @@ pub fn words(guards: Guards) -> Vec<&'static str> {
         (guards.syn_proof, "new connections had to prove themselves by a SYN cookie"),
         (guards.tcp_state, "TCP packets of no connection were dropped"),
         (guards.udp_solicited, "UDP that nobody here asked for was dropped"),
-        (guards.source_rate, "each source was held to its share"),
         (guards.icmp, "ICMP that the network can do without was held to a small rate"),
     ]
     .into_iter()

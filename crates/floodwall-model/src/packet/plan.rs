@@ -58,8 +58,6 @@ pub struct Guards {
     pub tcp_state: bool,
     /// Drop UDP that is neither for a service nor an answer.
     pub udp_solicited: bool,
-    /// Hold each source to its share of packets.
-    pub source_rate: bool,
     /// Hold ICMP to a small rate, but for what the network needs ([`super::IcmpNeed`]).
     #[serde(default)]
     pub icmp: bool,
@@ -68,7 +66,7 @@ pub struct Guards {
 impl Guards {
     /// Whether any stands.
     pub const fn any(self) -> bool {
-        self.syn_proof || self.tcp_state || self.udp_solicited || self.source_rate || self.icmp
+        self.syn_proof || self.tcp_state || self.udp_solicited || self.icmp
     }
 }
 

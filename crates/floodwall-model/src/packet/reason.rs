@@ -63,7 +63,7 @@ packet_reasons! {
     OutOfState = "out_of_state", false;
     /// In flood state: UDP that is neither for a service of ours nor an answer to us.
     UnsolicitedUdp = "unsolicited_udp", false;
-    /// In flood state: the source exceeds its share.
+    /// The source sends more than the operator lets one send.
     SourceRate = "source_rate", false;
     /// In flood state: a SYN that was answered with a SYN cookie instead of being passed.
     CookieSent = "cookie_sent", false;

@@ -11,7 +11,15 @@ use super::reader::{At, Reader};
 use super::top;
 
 /// The keys known in `[kernel]`.
-pub(super) const KEYS: &[&str] = &["allow", "udp_services", "sanity"];
+pub(super) const KEYS: &[&str] =
+    &["allow", "udp_services", "source_rate", "source_connection_rate", "sanity"];
+
+/// Below these one ordinary visitor would feel it: a page with pictures comes to some hundred packets
+/// and a dozen connections.
+const SOURCE_RATE_MIN: u64 = 500;
+const SOURCE_CONNECTION_RATE_MIN: u64 = 20;
+/// Beyond this it is no limit, and the kernel's buckets could not keep count.
+const SOURCE_RATE_MAX: u64 = 1_000_000;
 
 /// What is said about the kernel filter.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -21,13 +29,23 @@ pub struct KernelConfig {
     /// UDP ports whose datagrams are welcome although nobody here asked for them, beside those
     /// that programs on this host are bound to.
     pub udp_services: Vec<u16>,
+    /// Most packets a second from one IPv4 address or IPv6 /64, in protect mode.
+    pub source_rate: Option<u32>,
+    /// Most new connections a second from the same.
+    pub source_connection_rate: Option<u32>,
     /// Drop packets that no working stack sends, in shadow mode too.
     pub sanity: bool,
 }
 
 impl Default for KernelConfig {
     fn default() -> Self {
-        KernelConfig { allow: Vec::new(), udp_services: Vec::new(), sanity: true }
+        KernelConfig {
+            allow: Vec::new(),
+            udp_services: Vec::new(),
+            source_rate: None,
+            source_connection_rate: None,
+            sanity: true,
+        }
     }
 }
 
@@ -53,8 +71,13 @@ pub(super) fn read(reader: &mut Reader<'_>, top: &dyn TableLike) -> KernelConfig
             udp_services.push(port);
         }
     }
+    let mut rate = |key, least| {
+        reader.integer(table, key, least, SOURCE_RATE_MAX).and_then(|pps| u32::try_from(pps).ok())
+    };
+    let source_rate = rate("source_rate", SOURCE_RATE_MIN);
+    let source_connection_rate = rate("source_connection_rate", SOURCE_CONNECTION_RATE_MIN);
     let sanity = reader.boolean(table, "sanity").is_none_or(|sanity| sanity.value);
-    KernelConfig { allow, udp_services, sanity }
+    KernelConfig { allow, udp_services, source_rate, source_connection_rate, sanity }
 }
 
 /// Notes an allow list that the kernel's tables would not hold.

@@ -25,6 +25,7 @@
 //! [kernel]                           # all optional
 //! allow = ["203.0.113.0/24"]         # whose packets are never dropped, beside the above
 //! udp_services = [51820]             # beside the ports that programs are bound to
+//! source_rate = 20_000               # most packets a second from one address; absent: any number
 //! sanity = true                      # drop packets that no working stack sends
 //!
 //! [limits]                           # those of the gateway; each has a default there

@@ -89,6 +89,8 @@ fn the_whole_file_is_read() {
     assert_eq!(config.sites[2].names, Vec::<String>::new(), "`*` is every other host");
     assert_eq!(config.kernel.allow.len(), 2);
     assert_eq!(config.kernel.udp_services, [443, 51_820]);
+    assert_eq!(config.kernel.source_rate, Some(20_000));
+    assert_eq!(config.kernel.source_connection_rate, Some(500));
     assert!(!config.kernel.sanity);
     assert_eq!(config.allowed().len(), 4, "operators and proxies are among them");
     assert_eq!(config.limits.body_bytes_max, Some(10_485_760));

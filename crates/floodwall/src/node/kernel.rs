@@ -12,7 +12,8 @@ use floodwall_gateway::Gateway;
 use floodwall_model::packet::{CheckedPacketPlan, PacketBatch, PacketReason};
 use floodwall_model::{CheckedBan, Prefix, Reason};
 use floodwall_xdp::{
-    AttachError, AttachRequest, BanError, FilterCounters, KernelFilter, PlanApplied, Services, Tier,
+    AttachError, AttachRequest, BanError, FilterCounters, KernelFilter, PlanApplied, Services,
+    SourceRates, Tier,
 };
 
 use super::link::{Link, interface_index};
@@ -48,6 +49,7 @@ struct State {
     counted_before: Vec<u64>,
     allow: Vec<Prefix>,
     services: Services,
+    source_rates: Option<SourceRates>,
 }
 
 impl Kernel {
@@ -69,6 +71,8 @@ impl Kernel {
             counted_before: vec![0; PacketReason::ALL.len()],
             allow,
             services,
+            // Given with the first look at the host, before any packet is waited for.
+            source_rates: None,
         };
         // Before attaching: if it changes in between, the next look finds another number.
         let index = request.interface.as_deref().and_then(interface_index);
@@ -243,6 +247,18 @@ impl Kernel {
         state.services = services;
     }
 
+    /// From now on one source may send so much.
+    pub(crate) fn set_source_rates(&self, rates: Option<SourceRates>) {
+        let mut state = lock(&self.state);
+        if state.source_rates == rates {
+            return;
+        }
+        if let Some(filter) = state.filter.as_mut() {
+            filter.set_source_rates(rates);
+        }
+        state.source_rates = rates;
+    }
+
     /// From now on these are never dropped.
     pub(crate) fn set_allow(&self, allow: Vec<Prefix>) {
         let mut state = lock(&self.state);
@@ -322,6 +338,7 @@ impl State {
             interface: request.interface.clone(),
             allow: self.allow.clone(),
             services: self.services.clone(),
+            source_rates: self.source_rates,
             sanity: request.sanity,
             state_file: Some(request.state_file.clone()),
             ..AttachRequest::default()

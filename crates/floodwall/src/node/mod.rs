@@ -32,6 +32,7 @@ use floodwall_gateway::{
 };
 use floodwall_model::{CheckedPlan, Incident, Mode, Prefix, Protected};
 use floodwall_store::{RULE_IDS_RESERVED, Store, Writer};
+use floodwall_xdp::SourceRates;
 
 use crate::clock::now_ms;
 use crate::config::{Config, SiteConfig};
@@ -82,13 +83,20 @@ pub struct KernelWishes {
     pub allow: Vec<Prefix>,
     /// UDP ports that are open although no program on this host is bound to them.
     pub udp_services: Vec<u16>,
+    /// What one source may send while acting.
+    pub source_rates: Option<SourceRates>,
     /// Drop packets that no working stack sends.
     pub sanity: bool,
 }
 
 impl Default for KernelWishes {
     fn default() -> Self {
-        KernelWishes { allow: Vec::new(), udp_services: Vec::new(), sanity: true }
+        KernelWishes {
+            allow: Vec::new(),
+            udp_services: Vec::new(),
+            source_rates: None,
+            sanity: true,
+        }
     }
 }
 
@@ -126,11 +134,16 @@ pub(crate) struct Parts {
 pub(crate) struct Wishes {
     protected: Protected,
     udp_services: Vec<u16>,
+    source_rates: Option<SourceRates>,
 }
 
 impl Wishes {
     fn of(config: &NodeConfig) -> Wishes {
-        Wishes { protected: protected(config), udp_services: config.kernel.udp_services.clone() }
+        Wishes {
+            protected: protected(config),
+            udp_services: config.kernel.udp_services.clone(),
+            source_rates: source_rates(config),
+        }
     }
 }
 
@@ -166,6 +179,10 @@ impl NodeConfig {
             kernel: KernelWishes {
                 allow: config.allowed(),
                 udp_services: config.kernel.udp_services.clone(),
+                source_rates: SourceRates::of(
+                    config.kernel.source_rate,
+                    config.kernel.source_connection_rate,
+                ),
                 sanity: config.kernel.sanity,
             },
             database: config.state_dir.join(DATABASE),
@@ -361,6 +378,11 @@ fn attach_kernel(config: &NodeConfig, gateway: &Gateway) -> Result<Kernel, NodeE
     let loopback = config.interface.as_deref() == Some("lo");
     let services = packet_loop::services(&config.kernel.udp_services, loopback, gateway);
     Ok(Kernel::attach(request, config.kernel.allow.clone(), services, gateway)?)
+}
+
+/// Shadow mode drops nothing on the operator's word either.
+fn source_rates(config: &NodeConfig) -> Option<SourceRates> {
+    config.kernel.source_rates.filter(|_| config.mode == Mode::Protect)
 }
 
 fn site_names(gateway: &GatewayConfig) -> Vec<(String, String)> {

@@ -181,7 +181,6 @@ fn guard_names(guards: Guards) -> String {
         (guards.syn_proof, "SYN proof"),
         (guards.tcp_state, "TCP state"),
         (guards.udp_solicited, "UDP asked for"),
-        (guards.source_rate, "source rate"),
         (guards.icmp, "ICMP rate"),
     ]
     .into_iter()
@@ -195,6 +194,7 @@ pub(crate) fn refresh(parts: &Parts) {
     let wishes = lock(&parts.wishes).clone();
     let loopback = parts.kernel.interface() == Some("lo");
     parts.kernel.set_services(services(&wishes.udp_services, loopback, &parts.gateway));
+    parts.kernel.set_source_rates(wishes.source_rates);
     let mut protected = wishes.protected;
     protected.prefixes.extend(neighbours::neighbours());
     *lock(&parts.protected) = protected;

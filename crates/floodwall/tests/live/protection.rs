@@ -149,7 +149,6 @@ fn names(guards: Guards) -> Vec<&'static str> {
         (guards.syn_proof, "SYN proof"),
         (guards.tcp_state, "TCP state"),
         (guards.udp_solicited, "UDP asked for"),
-        (guards.source_rate, "source rate"),
         (guards.icmp, "ICMP rate"),
     ];
     all.iter().filter(|(stands, _)| *stands).map(|(_, name)| *name).collect()

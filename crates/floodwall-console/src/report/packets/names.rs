@@ -30,7 +30,7 @@ pub(super) fn refusal(reason: Option<PacketReason>, name: &str) -> &str {
         PacketReason::CookieSent => "asked for a proof, not passed on",
         PacketReason::OutOfState => "TCP of no connection",
         PacketReason::UnsolicitedUdp => "UDP that nobody here asked for",
-        PacketReason::SourceRate => "above the share of one source",
+        PacketReason::SourceRate => "more than the operator lets one source send",
         PacketReason::IcmpRate => "ICMP beyond the small rate left to it",
         PacketReason::SourceBanned => "source banned",
         PacketReason::NetworkBanned => "network banned",

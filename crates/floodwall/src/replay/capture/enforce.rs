@@ -1,6 +1,6 @@
 //! What the kernel filter in protect mode would have done with each packet: the plan in force at its
 //! moment, then the guards that stand. The order is the filter's own (design of bpf/filter.bpf.c):
-//! sanity, signatures, proofs, shares.
+//! sanity, signatures, proofs. What the operator lets one source send is his and not the plan's.
 //!
 //! It takes only checked plans, like every enforcer. All tables are bounded; when one is full the
 //! packet passes, never the other way round. What a recording cannot tell is never held against a
@@ -9,27 +9,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use floodwall_model::RuleId;
 use floodwall_model::packet::{
     CheckedPacketPlan, Guards, PacketAttr, PacketClass, PacketFacts, PacketHandling, PacketReason,
     PacketRule,
 };
-use floodwall_model::{RuleId, Source, TokenBucket};
 
 use super::conversation::{TCP, UDP};
 use super::flows::Standing;
 use super::icmp_shares::IcmpShares;
 use super::matcher::Matcher;
-use super::recency::Recency;
-
-/// Packets that nobody asked for which one source (/32, /64) may send in ten seconds while its share
-/// is held.
-const SHARE_PER_10S: u32 = 5_000;
-/// How many of them at once.
-const SHARE_BURST: u32 = 1_000;
-
-/// Sources whose share is measured at once. When full: the one unused for longest is forgotten and
-/// starts anew with a full bucket, as in the kernel (`FW_SOURCES_MAX` in bpf/abi.h); counted.
-const SOURCES_MAX: usize = 131_072;
 
 /// What was done with a packet.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -75,8 +64,6 @@ impl Decision {
 pub(crate) struct GuardTally {
     /// Packets that a guard for conversations let pass because only one direction was recorded.
     pub(crate) unjudged: u64,
-    /// Sources whose share was forgotten because too many were measured.
-    pub(crate) sources_forgotten: u64,
 }
 
 /// A stretch of time in which guards stood.
@@ -98,7 +85,6 @@ pub(crate) struct Enforcement {
     guards: Guards,
     /// When a rule or the guards of the plan end next, ms.
     next_end_ms: u64,
-    shares: Recency<Source, TokenBucket>,
     icmp: IcmpShares,
     unjudged: u64,
     pub(crate) spans: Vec<GuardSpan>,
@@ -111,7 +97,6 @@ impl Default for Enforcement {
             matcher: Matcher::default(),
             guards: Guards::default(),
             next_end_ms: u64::MAX,
-            shares: Recency::new(SOURCES_MAX),
             icmp: IcmpShares::full(0),
             unjudged: 0,
             spans: Vec::new(),
@@ -152,7 +137,7 @@ impl Enforcement {
 
     /// What guards could not judge.
     pub(crate) fn tally(&self) -> GuardTally {
-        GuardTally { unjudged: self.unjudged, sources_forgotten: self.shares.forgotten }
+        GuardTally { unjudged: self.unjudged }
     }
 
     fn guard(
@@ -174,16 +159,7 @@ impl Enforcement {
         if self.guards.syn_proof && facts.class == PacketClass::Syn {
             return Decision::Challenge(PacketReason::CookieSent);
         }
-        if self.guards.source_rate && !standing.solicited && !self.has_share(facts.source, now_ms) {
-            return Decision::Refuse(PacketReason::SourceRate);
-        }
         Decision::Pass
-    }
-
-    fn has_share(&mut self, source: IpAddr, now_ms: u64) -> bool {
-        let fresh = || TokenBucket::full(SHARE_BURST, now_ms);
-        let bucket = self.shares.touch(Source::new(source), fresh);
-        bucket.take(SHARE_PER_10S, SHARE_BURST, now_ms)
     }
 
     /// Takes out what has ended: enforcers obey ends without the engine.

@@ -306,7 +306,6 @@ fn why(reason: PacketReason) -> &'static str {
         PacketReason::UnsolicitedUdp => {
             "UDP that is no answer and for no service, while a guard against such stood"
         }
-        PacketReason::SourceRate => "its source sent more than its share, while that was held",
         PacketReason::IcmpRate => {
             "ICMP that the network can do without, beyond the small rate left to it while a guard \
              against such stood"
@@ -332,7 +331,6 @@ fn guard_names(guards: Guards) -> Vec<&'static str> {
         (guards.syn_proof, "syn_proof"),
         (guards.tcp_state, "tcp_state"),
         (guards.udp_solicited, "udp_solicited"),
-        (guards.source_rate, "source_rate"),
         (guards.icmp, "icmp"),
     ];
     all.into_iter().filter_map(|(stands, name)| stands.then_some(name)).collect()

@@ -151,20 +151,3 @@ fn a_syn_is_challenged_and_nothing_else() {
     assert_eq!(at(PacketClass::Syn), Decision::Challenge(PacketReason::CookieSent));
     assert_eq!(at(PacketClass::Ack), Decision::Pass);
 }
-
-#[test]
-fn a_source_has_its_share_and_more_sources_than_the_table_holds_are_counted() {
-    let mut enforcement = guarded(Guards { source_rate: true, ..Guards::default() });
-    let packet = facts(PacketClass::Udp, UDP);
-    let mut at = |now_ms| enforcement.decide(&packet, None, NOBODY, true, now_ms);
-    for _ in 0..SHARE_BURST {
-        assert_eq!(at(1), Decision::Pass);
-    }
-    assert_eq!(at(1), Decision::Refuse(PacketReason::SourceRate));
-    assert_eq!(at(10_001), Decision::Pass);
-    for n in 0..SOURCES_MAX as u32 + 10 {
-        let packet = PacketFacts { source: Ipv4Addr::from(0x0b00_0000 + n).into(), ..packet };
-        enforcement.decide(&packet, None, NOBODY, true, 10_002);
-    }
-    assert_eq!(enforcement.tally().sources_forgotten, 11);
-}
