@@ -272,6 +272,33 @@ fn a_reload_changes_the_kernels_lists_and_not_sanity() {
 }
 
 #[test]
+fn each_source_is_held_to_the_operators_rate_in_protect_mode_alone() {
+    with_floodwall("source_rate = 500", |directory, running| {
+        wait_for(&running, "on the interface", is_xdp);
+        let beyond = |status: &serde_json::Value| refused(status, "source_rate");
+        send(datagram(FAR_ADDRESS, 9), 5_000);
+        // 1,000 at once, and 500 in each of the two seconds that sending may take.
+        wait_for(&running, "held", |status| beyond(status) >= 3_000);
+        let before = beyond(&running.status());
+        send(datagram(Ipv4Addr::new(10, 77, 0, 3), 9), 400);
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(beyond(&running.status()), before, "another source has its own share");
+
+        let origin = Origin::start();
+        let port = running.address.port();
+        let text = configuration(port, &origin, directory, "source_rate = 500");
+        let shadow = text.replace("\"protect\"", "\"shadow\"");
+        std::fs::write(directory.join("floodwall.toml"), shadow).expect("a file");
+        running.signal("-HUP");
+        wait_for(&running, "in shadow mode", |status| status["mode"] == "shadow");
+        std::thread::sleep(Duration::from_millis(300));
+        send(datagram(Ipv4Addr::new(10, 77, 0, 4), 9), 5_000);
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(beyond(&running.status()), before, "shadow mode drops nothing");
+    });
+}
+
+#[test]
 fn a_flood_of_packets_becomes_an_incident_with_a_number_that_is_kept() {
     with_floodwall("", |directory, mut running| {
         wait_for(&running, "on the interface", is_xdp);
