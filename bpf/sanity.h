@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Packets that no working stack sends to another host, whatever it wants: these may be dropped at
- * any time, attack or not. What is merely rare or old-fashioned is none of them and must pass.
+ * Packets that no working stack sends to another host, whatever it wants, or that every receiver
+ * discards: these may be dropped at any time, attack or not. What is merely rare or old-fashioned
+ * is none of them and must pass. docs/decisions/0008-kernel-filter.md justifies each kind.
  *
  * It looks at struct fw_packet alone and must never include anything but abi.h.
  */
@@ -25,7 +26,7 @@
 #define FW_TCP_ACK 0x10
 #define FW_TCP_URG 0x20
 
-/* Flags that no implementation sends together: SYN with FIN or RST, none of the six at all, and
+/* Flags that no receiver acts upon together: SYN with FIN or RST, none of the six at all, and
  * FIN without ACK, the "Xmas" packet among them (RFC 9293 sections 3.10.7.2 and 3.10.7.4). ECN's
  * two bits say nothing here (RFC 3168). */
 fw_inline int fw_flags_are_impossible(__u32 flags)
@@ -68,8 +69,17 @@ fw_inline int fw_is_loopback(const struct fw_packet *packet, const __u8 *address
 	       !address[14];
 }
 
+/* Where who has no address yet may speak to: everybody on the link, and the multicast groups that
+ * stay on it. The stack takes such packets from 0.0.0.0 and no others (ip_route_input_slow and
+ * ip_mc_validate_source in net/ipv4/route.c). */
+fw_inline int fw_is_for_the_link_v4(const __u8 *to)
+{
+	return (to[0] & to[1] & to[2] & to[3]) == 255 || (to[0] == 224 && !(to[1] | to[2]));
+}
+
 /* RFC 1122 section 3.2.1.3. 0.0.0.0 is the rightful source of who has no address yet: DHCP clients
- * (RFC 2131 section 4.1) and IGMP reports (RFC 3376 section 4.2.13). */
+ * (RFC 2131 section 4.1), IGMP reports (RFC 3376 section 4.2.13), and whatever else is for the link
+ * alone. */
 fw_inline int fw_is_martian_v4(const struct fw_packet *packet)
 {
 	__u8 first = packet->source[0];
@@ -83,7 +93,8 @@ fw_inline int fw_is_martian_v4(const struct fw_packet *packet)
 				       packet->source[2] == 255 && packet->source[3] == 255);
 	if (packet->source[1] | packet->source[2] | packet->source[3])
 		return 1;
-	if (packet->values[FW_DIM_PROTOCOL] == FW_PROTO_IGMP)
+	if (packet->values[FW_DIM_PROTOCOL] == FW_PROTO_IGMP ||
+	    fw_is_for_the_link_v4(packet->destination))
 		return 0;
 	return packet->values[FW_DIM_PROTOCOL] != FW_PROTO_UDP ||
 	       packet->values[FW_DIM_SOURCE_PORT] != 68;
@@ -127,6 +138,30 @@ fw_inline int fw_is_land(const struct fw_packet *packet)
 	return fw_is_same(&source, &destination) && !fw_is_loopback(packet, packet->source);
 }
 
+/* Every link carries 68 bytes of IPv4 in one piece (RFC 791 section 3.2). */
+#define FW_IPV4_MTU_MIN 68
+
+/* A first fragment that ends inside its TCP header. That header takes up to 60 bytes, so one of 68
+ * bytes or more may be a router's work; a shorter one is cut on purpose, to hide what is in it
+ * (RFC 1858 section 3). In IPv6 all headers stand in the first fragment (RFC 7112 section 5). */
+fw_inline int fw_was_cut_by_a_router(const struct fw_packet *packet)
+{
+	return packet->version == 4 && packet->values[FW_DIM_PROTOCOL] == FW_PROTO_TCP &&
+	       (packet->values[FW_DIM_IP_MARKS] & FW_IP_FIRST_FRAGMENT) &&
+	       packet->values[FW_DIM_LENGTH] >= FW_IPV4_MTU_MIN;
+}
+
+/* Nobody can be reached at port 0 (RFC 6335 section 6). From it come UDP whose sender wants no
+ * answer (RFC 768) and the refusal of TCP that somebody sent to port 0. */
+fw_inline int fw_has_port_zero(const struct fw_packet *packet)
+{
+	if (!packet->values[FW_DIM_DESTINATION_PORT])
+		return 1;
+	return !packet->values[FW_DIM_SOURCE_PORT] &&
+	       packet->values[FW_DIM_PROTOCOL] == FW_PROTO_TCP &&
+	       !(packet->values[FW_DIM_TCP_FLAGS] & FW_TCP_RST);
+}
+
 /* FW_REASON_NO_OBJECTION, or what is wrong with `packet`. */
 fw_inline enum fw_reason fw_sanity(const struct fw_packet *packet)
 {
@@ -138,7 +173,8 @@ fw_inline enum fw_reason fw_sanity(const struct fw_packet *packet)
 	if (later)
 		return FW_REASON_NO_OBJECTION;
 	if (packet->values[FW_DIM_TRANSPORT_MARKS] & FW_TP_CUT)
-		return FW_REASON_HEADER_TOO_SHORT;
+		return fw_was_cut_by_a_router(packet) ? FW_REASON_NO_OBJECTION :
+							FW_REASON_HEADER_TOO_SHORT;
 	if ((protocol != FW_PROTO_TCP && protocol != FW_PROTO_UDP) || !packet->l4_offset)
 		return FW_REASON_NO_OBJECTION;
 	if (protocol == FW_PROTO_TCP &&
@@ -146,7 +182,7 @@ fw_inline enum fw_reason fw_sanity(const struct fw_packet *packet)
 		return FW_REASON_IMPOSSIBLE_FLAGS;
 	if (fw_is_land(packet))
 		return FW_REASON_LAND;
-	if (!packet->values[FW_DIM_SOURCE_PORT] || !packet->values[FW_DIM_DESTINATION_PORT])
+	if (fw_has_port_zero(packet))
 		return FW_REASON_PORT_ZERO;
 	return FW_REASON_NO_OBJECTION;
 }

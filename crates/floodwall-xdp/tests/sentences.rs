@@ -36,6 +36,14 @@ fn packets_that_no_stack_sends_are_dropped_and_odd_ones_pass() {
     let from_to = |source, destination| Packet::tcp((source, 40_000), (destination, 80), ACK);
     let udp =
         |source, port, destination, to| Packet::udp((source, port), (destination, to), &[0; 12]);
+    let mdns_from = |source, to| udp(source, 5_353, to, 5_353);
+    // The first `bytes` of a segment whose header says that it takes 60.
+    let first_of_tcp = |bytes: usize| {
+        let mut body = vec![1; 60];
+        (body[12], body[13]) = (15 << 4, ACK);
+        body.truncate(bytes);
+        Packet::new(CLIENT, SERVER, 6, body).fragment(7, 0, true)
+    };
     let mut run = DryRun::new(1).unwrap();
     for (description, packet, expected) in [
         ("a SYN", tcp(SYN), NoObjection),
@@ -65,6 +73,10 @@ fn packets_that_no_stack_sends_are_dropped_and_odd_ones_pass() {
         ("loopback to another host", from_to("127.0.0.1", SERVER), MartianSource),
         ("a source in network 0", from_to("0.1.2.3", SERVER), MartianSource),
         ("nobody opens TCP", from_to("0.0.0.0", SERVER), MartianSource),
+        ("nobody greets everybody", udp("0.0.0.0", 9, "255.255.255.255", 9), NoObjection),
+        ("nobody asks for names on the link", mdns_from("0.0.0.0", "224.0.0.251"), NoObjection),
+        ("nobody speaks beyond the link", mdns_from("0.0.0.0", "239.1.2.3"), MartianSource),
+        ("nobody to a network's broadcast", udp("0.0.0.0", 9, "10.1.0.255", 9), MartianSource),
         ("a DHCP client", udp("0.0.0.0", 68, "255.255.255.255", 67), NoObjection),
         ("an IGMP report", Packet::new("0.0.0.0", "224.0.0.22", 2, vec![0; 16]), NoObjection),
         ("an IPv6 multicast source", from_to("ff02::1", SERVER_V6), MartianSource),
@@ -77,7 +89,17 @@ fn packets_that_no_stack_sends_are_dropped_and_odd_ones_pass() {
         ),
         (":: opens TCP", from_to("::", SERVER_V6), MartianSource),
         ("TCP to port 0", Packet::tcp((CLIENT, 40_000), (SERVER, 0), SYN), PortZero),
-        ("UDP from port 0", udp(CLIENT, 0, SERVER, 53), PortZero),
+        ("TCP from port 0", Packet::tcp((CLIENT, 0), (SERVER, 80), SYN), PortZero),
+        ("a refusal by port 0", Packet::tcp((CLIENT, 0), (SERVER, 80), RST | ACK), NoObjection),
+        ("UDP to port 0", udp(CLIENT, 4_059, SERVER, 0), PortZero),
+        ("UDP that wants no answer", udp(CLIENT, 0, SERVER, 4_059), NoObjection),
+        (
+            "a first fragment as long as every link carries, inside its TCP header",
+            first_of_tcp(48),
+            NoObjection,
+        ),
+        ("a first fragment shorter than any link's", first_of_tcp(40), HeaderTooShort),
+        ("a first fragment with half a TCP header", first_of_tcp(8), HeaderTooShort),
         ("ICMP has no ports", Packet::new(CLIENT, SERVER, 1, vec![0; 16]), NoObjection),
     ] {
         check(&mut run, description, &packet, expected);

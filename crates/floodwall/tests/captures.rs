@@ -6,6 +6,8 @@
 
 #[path = "captures/data.rs"]
 mod data;
+#[path = "captures/nonsense.rs"]
+mod nonsense;
 #[path = "captures/score.rs"]
 mod score;
 
@@ -76,25 +78,46 @@ fn every_labelled_attack_is_described_in_time_and_nobody_else_is_hit() {
 fn recorded_honest_traffic_loses_nothing_but_nonsense() {
     let Some(data) = data::folder() else { return };
     let (mut files, mut packets, mut challenged) = (0, 0, 0);
-    let mut nonsense = std::collections::BTreeMap::new();
+    let mut kinds = std::collections::BTreeMap::new();
+    let mut of_no_kind = Vec::new();
     for path in data::captures(&data.join("pcap/benign")) {
         let decisions = score::decisions_on(&path);
         files += 1;
         packets += decisions.len();
-        for decision in decisions {
-            match decision.verdict.as_str() {
-                "drop" => *nonsense.entry(decision.why).or_insert(0u64) += 1,
-                "challenge" => challenged += 1,
-                _ => {}
+        challenged += decisions.iter().filter(|d| d.verdict == "challenge").count();
+        let dropped = |(at, decision): (usize, score::Decision)| {
+            (decision.verdict == "drop").then_some((at, decision.why))
+        };
+        let dropped: Vec<_> = decisions.into_iter().enumerate().filter_map(dropped).collect();
+        if dropped.is_empty() {
+            continue;
+        }
+        let frames = data::frames(&path);
+        for (at, why) in dropped {
+            let frame = frames.get(at).expect("what was decided upon was recorded");
+            match nonsense::kind(&why, frame) {
+                Some(kind) => *kinds.entry((why, kind)).or_insert(0u64) += 1,
+                None => of_no_kind.push(format!("{} packet {}: {why}", path.display(), at + 1)),
             }
         }
     }
     println!("{files} captures, {packets} packets, {challenged} asked for a SYN cookie");
-    println!("dropped: {nonsense:?}");
-    let sanity = floodwall_model::packet::PacketReason::SANITY;
-    for why in nonsense.keys() {
-        assert!(sanity.iter().any(|r| r.name() == why), "dropped because of {why}");
+    for ((why, kind), count) in &kinds {
+        println!("dropped as {why}: {count} × {kind}");
     }
-    let dropped: u64 = nonsense.values().sum();
+    assert!(of_no_kind.is_empty(), "dropped, and nobody has justified it: {of_no_kind:#?}");
+    let dropped: u64 = kinds.values().sum();
     assert!(dropped * 500 <= packets as u64, "{dropped} of {packets} are called nonsense");
+}
+
+/// The list that the test above holds drops against, and the document that justifies it, are one.
+#[test]
+fn every_kind_that_may_be_dropped_is_justified_in_the_document() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/decisions/0008-kernel-filter.md");
+    let document = std::fs::read_to_string(path).expect("the document is there");
+    for (reason, kind) in nonsense::KINDS {
+        let row = document.lines().find(|line| line.contains(&format!("| {kind} |")));
+        let row = row.unwrap_or_else(|| panic!("no row for: {kind}"));
+        assert!(row.contains(&format!("| `{reason}` |")), "{row}");
+    }
 }

@@ -49,13 +49,13 @@ packet_reasons! {
     NetworkBanned = "network_banned", false;
     /// TCP flags that no implementation sends together (RFC 9293 § 3.10.7).
     ImpossibleFlags = "impossible_flags", false;
-    /// The transport header is shorter than its minimum or contradicts itself.
+    /// The transport header is shorter than its minimum or contradicts itself, and no router made it so.
     HeaderTooShort = "header_too_short", false;
     /// Source and destination are the same address and port (the "land" packet of 1997).
     Land = "land", false;
     /// A source address nobody can have: multicast, broadcast, loopback, 0.0.0.0/8 (RFC 1122 § 3.2.1.3).
     MartianSource = "martian_source", false;
-    /// TCP or UDP with port 0.
+    /// TCP or UDP to port 0, or TCP from it that is no refusal.
     PortZero = "port_zero", false;
     /// A signature matched.
     Signature = "signature", false;

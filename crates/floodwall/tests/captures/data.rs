@@ -79,6 +79,13 @@ pub fn background(folder: &Path) -> Vec<Recording> {
     paths.iter().filter_map(|path| Recording::read(&bytes(path)).ok()).collect()
 }
 
+/// Every packet of a capture as an Ethernet frame, as many as the program decides upon.
+pub fn frames(path: &Path) -> Vec<Vec<u8>> {
+    let recording = Recording::read(&bytes(path)).expect("what the program reads can be read");
+    assert_eq!(recording.skipped, 0, "{}: packets could not be judged", path.display());
+    recording.frames.into_iter().map(|frame| frame.bytes).collect()
+}
+
 fn bytes(path: &Path) -> Vec<u8> {
     let raw = std::fs::read(path).expect("a recording is readable");
     if path.extension().is_none_or(|extension| extension != "gz") {

@@ -289,19 +289,23 @@ fn refusals(outcomes: &Outcomes) -> (Vec<RefusalSummary>, Vec<RefusalSummary>) {
 fn why(reason: PacketReason) -> &'static str {
     match reason {
         PacketReason::ImpossibleFlags => {
-            "no TCP sends these flags together (RFC 9293 § 3.10.7); scanners do"
+            "no TCP takes these flags together, whatever sent them (RFC 9293 § 3.10.7)"
         }
         PacketReason::HeaderTooShort => {
-            "the transport header is shorter than its minimum or contradicts the packet's length; \
-             the host would discard it as well"
+            "the transport header is shorter than its minimum or contradicts the packet's length, \
+             and the host would discard it as well; or it is a fragment too short for any link"
         }
         PacketReason::Land => {
             "it claims to come from the address and port that it is sent to (the \"land\" attack)"
         }
         PacketReason::MartianSource => {
-            "nobody can be reached at its source address (RFC 1122 § 3.2.1.3, RFC 4291 § 2.7)"
+            "nobody can be reached at its source address, and the host would discard it as well \
+             (RFC 1122 § 3.2.1.3, RFC 4291 § 2.7)"
         }
-        PacketReason::PortZero => "port 0 is reserved; no service and no client uses it (RFC 6335)",
+        PacketReason::PortZero => {
+            "nobody can be reached at port 0, which is reserved (RFC 6335 § 6), and no TCP connects \
+             from it"
+        }
         PacketReason::OutOfState => "TCP of no connection, while a guard against such stood",
         PacketReason::UnsolicitedUdp => {
             "UDP that is no answer and for no service, while a guard against such stood"

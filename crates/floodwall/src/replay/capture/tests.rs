@@ -126,7 +126,7 @@ fn what_no_working_host_sends_is_dropped_by_name_and_told_one_by_one() {
     let last_ns = log[log.len() - 1].0;
     let strange = [
         ip(6, "198.51.100.9", SERVER, &tcp((40_000, 80), SYN | FIN, (1, 0), b"")),
-        ip(17, "198.51.100.9", SERVER, &udp((0, 53), b"x")),
+        ip(17, "198.51.100.9", SERVER, &udp((5_000, 0), b"x")),
         ip(17, "203.0.113.1", "203.0.113.1", &udp((53, 53), b"x")),
         ip(17, "224.0.0.9", SERVER, &udp((5_000, 53), b"x")),
         ip(6, "198.51.100.9", SERVER, &[0; 10]),
