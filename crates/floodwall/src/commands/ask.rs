@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use floodwall_console::control::{ControlError, Request, Response, ask};
-use floodwall_console::{incidents_table, report_text, status_text};
+use floodwall_console::{incidents_table, report_json, report_text, status_text};
 use serde::Serialize;
 
 use super::{Failure, print};
@@ -38,7 +38,7 @@ pub(crate) fn incidents(args: &IncidentsArgs) -> Result<(), Failure> {
 /// `floodwall report ID`.
 pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
     match put(&args.socket, &Request::Incident { id: args.id })? {
-        Response::Incident { incident } if args.socket.json => print_json(&incident),
+        Response::Incident { incident } if args.socket.json => print_json(&report_json(&incident)?),
         Response::Incident { incident } => print(&report_text(&incident, now_ms())),
         other => Err(unexpected(other)),
     }
