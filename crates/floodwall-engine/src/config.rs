@@ -1,6 +1,6 @@
 //! What may be set about the engine. Defaults are those of design/detection.md § 5.
 
-use floodwall_model::Mode;
+use floodwall_model::{Mode, RuleIds};
 
 /// The engine's settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +19,8 @@ pub struct EngineConfig {
     pub baseline_records_min: usize,
     /// Number of the next incident.
     pub next_incident_id: u64,
-    /// Number of the next rule.
-    pub next_rule_id: u32,
+    /// Numbers of the next rules.
+    pub rule_ids: RuleIds,
 }
 
 impl Default for EngineConfig {
@@ -33,7 +33,7 @@ impl Default for EngineConfig {
             accept_rise_ms: 600_000,
             baseline_records_min: 200,
             next_incident_id: 1,
-            next_rule_id: 1,
+            rule_ids: RuleIds::default(),
         }
     }
 }

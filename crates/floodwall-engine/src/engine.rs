@@ -104,7 +104,7 @@ impl Engine {
             onset: Onset::new(),
             alarm: None,
             frozen: None,
-            book: RuleBook::new(config.next_rule_id),
+            book: RuleBook::new(config.rule_ids),
             account: None,
             next_incident_id: config.next_incident_id,
             stored_ms: 0,

@@ -7,7 +7,7 @@ use floodwall_model::limits::RULES_MAX;
 use floodwall_model::plan::BLOCK_COLLATERAL_MAX;
 use floodwall_model::{
     Action, Attrs, CheckedPlan, Collateral, Handling, KnownValues, Mode, Plan, Rejection, Rule,
-    RuleId, Signature,
+    RuleId, RuleIds, Signature,
 };
 
 /// Time constant of a rule's matched rate, s.
@@ -55,7 +55,7 @@ pub struct RuleBook {
     active: Vec<ActiveRule>,
     withdrawn: HashSet<Signature>,
     known: KnownValues,
-    next_id: u32,
+    ids: RuleIds,
     revision: u64,
     visitors: u64,
     changed: bool,
@@ -63,13 +63,13 @@ pub struct RuleBook {
 }
 
 impl RuleBook {
-    /// No rules; the next one gets `next_id`.
-    pub fn new(next_id: u32) -> Self {
+    /// No rules; the next ones get `ids`.
+    pub fn new(ids: RuleIds) -> Self {
         RuleBook {
             active: Vec::new(),
             withdrawn: HashSet::new(),
             known: KnownValues::none(),
-            next_id,
+            ids,
             revision: 0,
             visitors: 0,
             changed: true,
@@ -100,7 +100,7 @@ impl RuleBook {
 
     /// The number the next rule will get.
     pub const fn next_id(&self) -> RuleId {
-        RuleId(self.next_id)
+        self.ids.next()
     }
 
     /// Places `rule` if the whole plan with it passes the check. The rule's id must be
@@ -125,7 +125,7 @@ impl RuleBook {
             return Err(rejected.why);
         }
         self.known = known.clone();
-        self.next_id += 1;
+        self.ids.taken();
         self.changed = true;
         self.active.push(ActiveRule {
             rule,
@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn book_with_a_rule() -> RuleBook {
-        let mut book = RuleBook::new(1);
+        let mut book = RuleBook::new(RuleIds::default());
         let sound = rule(&book, 0);
         book.place(sound, &KnownValues::none(), 0.0, 0).unwrap();
         book
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn an_unsound_rule_is_not_placed() {
-        let mut book = RuleBook::new(1);
+        let mut book = RuleBook::new(RuleIds::default());
         let mut unsound = rule(&book, 0);
         unsound.evidence.pop();
         assert_eq!(book.place(unsound, &KnownValues::none(), 0.0, 0), Err(Rejection::OneFamily));

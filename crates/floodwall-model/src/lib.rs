@@ -28,7 +28,7 @@ pub use incident::{Incident, IncidentVerdict, Peaks, RuleRecord, TimelineEntry, 
 pub use observation::{Handling, Observation, ObservationBatch, Outcome, RequestKind, Stage};
 pub use plan::{
     Action, CheckedPlan, Collateral, Evidence, Family, Mode, Plan, RejectedRule, Rejection, Rule,
-    RuleId,
+    RuleId, RuleIds,
 };
 pub use reason::{Fault, Reason};
 pub use request::{AttrWriter, RequestFacts};

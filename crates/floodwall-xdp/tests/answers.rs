@@ -27,13 +27,8 @@ const TICK: Duration = Duration::from_millis(50);
 const SECOND_SYN: Duration = Duration::from_millis(1_900);
 /// Less than a SYN that has to be sent again takes.
 const FIRST_SYN: Duration = Duration::from_millis(900);
-const PROOF: Guards = Guards {
-    syn_proof: true,
-    tcp_state: true,
-    udp_solicited: false,
-    source_rate: false,
-    icmp: false,
-};
+const PROOF: Guards =
+    Guards { syn_proof: true, tcp_state: true, udp_solicited: false, icmp: false };
 
 struct Host {
     filter: KernelFilter,

@@ -30,7 +30,7 @@ mod words;
 use std::sync::Arc;
 
 use floodwall_model::packet::{CheckedPacketPlan, PacketFacts};
-use floodwall_model::{Incident, Mode};
+use floodwall_model::{Incident, Mode, RuleIds};
 
 use account::PacketIncident;
 use alarm::Alarm;
@@ -55,8 +55,8 @@ pub struct PacketEngineConfig {
     pub incident_close_ms: u64,
     /// Number of the next incident.
     pub next_incident_id: u64,
-    /// Number of the next rule.
-    pub next_rule_id: u32,
+    /// Numbers of the next rules.
+    pub rule_ids: RuleIds,
 }
 
 impl Default for PacketEngineConfig {
@@ -65,7 +65,7 @@ impl Default for PacketEngineConfig {
             mode: Mode::Shadow,
             incident_close_ms: 600_000,
             next_incident_id: 1,
-            next_rule_id: 1,
+            rule_ids: RuleIds::default(),
         }
     }
 }
@@ -132,7 +132,7 @@ impl PacketEngine {
             flows: Flows::new(),
             channels: Channels::new(),
             past: PacketPast::new(),
-            rules: PacketRules::new(config.mode, config.next_rule_id),
+            rules: PacketRules::new(config.mode, config.rule_ids),
             guards: GuardPost::default(),
             alarm: None,
             pending: Vec::new(),

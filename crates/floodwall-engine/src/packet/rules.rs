@@ -10,7 +10,7 @@ use floodwall_model::limits::PACKET_RULES_MAX;
 use floodwall_model::packet::{
     CheckedPacketPlan, Guards, PacketFacts, PacketPlan, PacketRule, PacketSignature,
 };
-use floodwall_model::{Mode, Rejection, RuleId};
+use floodwall_model::{Mode, Rejection, RuleId, RuleIds};
 
 /// How long a placed rule stands unless renewed, ms.
 const TTL_MS: u64 = 60_000;
@@ -62,20 +62,20 @@ pub struct PacketRules {
     active: Vec<Standing>,
     dormant: Vec<(u64, Standing)>,
     revision: u64,
-    next_id: u32,
+    ids: RuleIds,
     guards: Guards,
     changed: bool,
 }
 
 impl PacketRules {
-    /// No rule; the first gets the number `next_id`.
-    pub fn new(mode: Mode, next_id: u32) -> Self {
+    /// No rule; the next ones get `ids`.
+    pub fn new(mode: Mode, ids: RuleIds) -> Self {
         PacketRules {
             mode,
             active: Vec::new(),
             dormant: Vec::new(),
             revision: 0,
-            next_id,
+            ids,
             guards: Guards::default(),
             changed: false,
         }
@@ -88,7 +88,7 @@ impl PacketRules {
 
     /// The number the next rule will get.
     pub const fn next_id(&self) -> RuleId {
-        RuleId(self.next_id)
+        self.ids.next()
     }
 
     /// The guards asked for.
@@ -124,7 +124,7 @@ impl PacketRules {
         if let Some(rejected) = rejected.into_iter().find(|r| r.rule.id == rule.id) {
             return Err(rejected.why);
         }
-        self.next_id += 1;
+        self.ids.taken();
         self.active.push(Standing {
             rule,
             matched: 0,

@@ -31,7 +31,7 @@ use floodwall_gateway::{
     BanBoard, CertificateFiles, Gateway, GatewayConfig, Links, Listener, Origin, Site,
 };
 use floodwall_model::{CheckedPlan, Incident, Mode, Prefix, Protected};
-use floodwall_store::{RULE_IDS_RESERVED, Store, Writer};
+use floodwall_store::{Store, Writer};
 use floodwall_xdp::SourceRates;
 
 use crate::clock::now_ms;
@@ -40,7 +40,7 @@ use engine_loop::{EngineLoop, View};
 pub use error::NodeError;
 use kernel::FilterRequest;
 pub use kernel::Kernel;
-use numbers::{IncidentNumbers, PACKET_RULE_IDS};
+use numbers::{IncidentNumbers, rule_ids};
 use packet_loop::PacketLoop;
 
 /// Batches waiting for the engine. When full: the gateway drops batches and counts what they held.
@@ -221,17 +221,15 @@ impl Node {
         }
         let value_key = store.value_key()?;
         let incidents = Arc::new(AtomicU64::new(store.next_incident_id()?));
+        let (request_rule_ids, packet_rule_ids) = rule_ids(&mut store)?;
         let packet_config = PacketEngineConfig {
             mode: config.mode,
             incident_close_ms: config.engine.incident_close_ms,
-            next_rule_id: store.reserve_rule_ids(PACKET_RULE_IDS)?.0,
+            rule_ids: packet_rule_ids,
             ..PacketEngineConfig::default()
         };
-        let engine_config = EngineConfig {
-            mode: config.mode,
-            next_rule_id: store.reserve_rule_ids(RULE_IDS_RESERVED)?.0,
-            ..config.engine.clone()
-        };
+        let engine_config =
+            EngineConfig { mode: config.mode, rule_ids: request_rule_ids, ..config.engine.clone() };
         let reader = Store::open_read_only(&config.database)?;
         let plan = Arc::new(ArcSwap::from_pointee(CheckedPlan::default()));
         let bans = Arc::new(BanBoard::new());

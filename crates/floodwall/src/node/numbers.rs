@@ -4,23 +4,28 @@
 //! exchanges its numbers for those of the installation before anybody else sees them, in the order
 //! in which incidents begin; the store says where the row goes on after a restart.
 //!
-//! Rule numbers are not exchanged, since a checked plan must not be rewritten: each engine has a
-//! block of its own, set aside in the store ([`PACKET_RULE_IDS`]).
+//! Rule numbers are not exchanged, since a checked plan must not be rewritten: of the numbers that
+//! the store sets aside, each engine takes every second one ([`rule_ids`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use floodwall_store::RULE_IDS_RESERVED;
-
-/// Rule numbers set aside for the packet engine at a start. Its block comes first, so that the
-/// request engine, whose block is last, may go on beyond it. When a run places more rules for
-/// packets than this, numbers of request rules of the same run return; a run has at most 64 at once.
-pub(crate) const PACKET_RULE_IDS: u32 = 4 * RULE_IDS_RESERVED;
+use floodwall_model::RuleIds;
+use floodwall_store::{RULE_IDS_RESERVED, Store, StoreError};
 
 /// Numbers exchanged lately that are remembered. An engine has one incident open at a time, so the
 /// older ones are closed and never named again.
 const EXCHANGED_MAX: usize = 16;
+
+/// The rows of rule numbers of this run: the request engine's, and the packet engine's. They never
+/// meet, and what is set aside bounds neither: every stored record raises the store's next free
+/// number above its rules.
+pub(crate) fn rule_ids(store: &mut Store) -> Result<(RuleIds, RuleIds), StoreError> {
+    let mut rows = RuleIds::rows(store.reserve_rule_ids(RULE_IDS_RESERVED)?, 2);
+    let mut row = || rows.next().unwrap_or_default();
+    Ok((row(), row()))
+}
 
 /// Exchanges the incident numbers of one engine.
 #[derive(Debug)]
@@ -49,6 +54,8 @@ impl IncidentNumbers {
 
 #[cfg(test)]
 mod tests {
+    use floodwall_model::{Incident, RuleId, RuleRecord};
+
     use super::*;
 
     #[test]
@@ -62,6 +69,50 @@ mod tests {
         assert_eq!(packets.exchange(2), 43);
         assert_eq!(requests.exchange(2), 44);
         assert_eq!(packets.exchange(2), 43);
+    }
+
+    /// The packet engine had a block of 16,384 numbers in front of the request engine's. A flood that
+    /// comes back every minute, each time in another guise, uses that up in twelve days; from then
+    /// on two rules of one run had one number.
+    #[test]
+    fn months_of_floods_and_five_restarts_give_no_number_twice() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut given = std::collections::HashSet::new();
+        for restart in 0..=5 {
+            let mut store = Store::open(&directory.path().join("floodwall.db")).unwrap();
+            let (mut requests, mut packets) = rule_ids(&mut store).unwrap();
+            // 45 days, and two engines that are not equally busy.
+            for pulse in 0..65_000 {
+                let mut incident = Incident { id: restart * 65_000 + pulse, ..Incident::default() };
+                let rows = [(true, &mut packets), (pulse % 100 == 0, &mut requests)];
+                for (_, row) in rows.into_iter().filter(|(placed, _)| *placed) {
+                    assert!(given.insert(row.next()), "{:?} of restart {restart}", row.next());
+                    incident.add_rule(record(row.next()));
+                    row.taken();
+                }
+                // Each record is stored; the numbers only rise, so that the last is enough here.
+                if pulse == 64_999 {
+                    store.save_incident(&incident).unwrap();
+                }
+            }
+        }
+        assert_eq!(given.len(), 6 * (65_000 + 650));
+    }
+
+    fn record(id: RuleId) -> RuleRecord {
+        RuleRecord {
+            id,
+            words: String::new(),
+            predicates: Vec::new(),
+            action: floodwall_model::Action::Block,
+            first_at_ms: 0,
+            ended_at_ms: None,
+            ended_why: None,
+            matched: 0,
+            projected: Default::default(),
+            measured: Default::default(),
+            evidence: Vec::new(),
+        }
     }
 
     #[test]

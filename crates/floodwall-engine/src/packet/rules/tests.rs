@@ -1,7 +1,7 @@
 //! A rule's life: placed, renewed, quiet, back, withdrawn.
 
 use floodwall_model::packet::{PACKET_ATTR_COUNT, PacketAttr, PacketClass, PacketPredicate};
-use floodwall_model::{Collateral, Evidence, Family};
+use floodwall_model::{Collateral, Evidence, Family, RuleIds};
 
 use super::*;
 
@@ -41,7 +41,7 @@ fn packet(port: u16) -> PacketFacts {
 }
 
 fn placed() -> PacketRules {
-    let mut rules = PacketRules::new(Mode::Protect, 1);
+    let mut rules = PacketRules::new(Mode::Protect, RuleIds::default());
     rules.place(rule(1, 7_777), 1_000.0, 0).unwrap();
     rules
 }
@@ -101,7 +101,7 @@ fn a_rule_that_hits_conversations_is_withdrawn() {
 
 #[test]
 fn a_rule_without_two_kinds_of_evidence_is_refused() {
-    let mut rules = PacketRules::new(Mode::Protect, 1);
+    let mut rules = PacketRules::new(Mode::Protect, RuleIds::default());
     let mut lonely = rule(1, 53);
     lonely.evidence.truncate(1);
     assert_eq!(rules.place(lonely, 1_000.0, 0), Err(Rejection::OneFamily));
@@ -113,7 +113,7 @@ fn a_rule_without_two_kinds_of_evidence_is_refused() {
 
 #[test]
 fn no_more_rules_than_the_kernel_has_bits() {
-    let mut rules = PacketRules::new(Mode::Protect, 1);
+    let mut rules = PacketRules::new(Mode::Protect, RuleIds::default());
     for n in 0..PACKET_RULES_MAX as u32 {
         rules.place(rule(n + 1, 1_000 + n as u16), 1_000.0, 0).unwrap();
     }
