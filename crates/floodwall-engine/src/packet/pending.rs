@@ -19,9 +19,10 @@ const LAST_MS: u64 = 800;
 const PAUSE_MS: u64 = 500;
 /// Without confirmation and evidence it is dropped after so long, ms.
 const TRIAL_MS: u64 = 60_000;
-/// Mined from so many packets, with strong evidence of both kinds, it needs no confirmation: a flood that comes in short bursts would be over each time.
-const SURE_PACKETS: u64 = 300;
-const SURE_LOG_ODDS: f64 = 5.5;
+/// Mined from so many packets, with so strong evidence of both kinds, it needs no confirmation: a
+/// flood that comes in short bursts would be over each time. The second is as much as form and
+/// conduct can say together.
+const SURE: [(u64, f64); 2] = [(300, 5.5), (60, 7.0)];
 /// Suspects since the trial began that make a share of them meaningful.
 const ARRIVED_MIN: f64 = 500.0;
 /// Evidence is gathered anew this often, ms.
@@ -109,9 +110,8 @@ impl PendingPackets {
 
     fn is_sure(&self) -> bool {
         let sum: f64 = self.evidence.iter().map(|e| e.log_odds).sum();
-        self.mined.mined_from >= SURE_PACKETS
-            && self.mined.projected.hits == 0
-            && sum >= SURE_LOG_ODDS
+        let enough = |(packets, log_odds)| self.mined.mined_from >= packets && sum >= log_odds;
+        self.mined.projected.hits == 0 && SURE.into_iter().any(enough)
     }
 
     /// Its share of the suspects since the trial began; `None` while that says little.
@@ -182,6 +182,31 @@ mod tests {
     fn what_is_a_small_part_of_the_traffic_must_last() {
         assert_eq!(confirmed_after_ms(200.0, 800.0, 700), None, "a short burst");
         assert!(confirmed_after_ms(200.0, 800.0, 2_000).is_some_and(|ms| ms >= 750));
+    }
+
+    /// A recorded flood sent 81 SYNs at once, then nothing for 20 seconds, then 5,000 in a tenth of
+    /// a second: waiting for the second burst was waiting for all of it.
+    #[test]
+    fn a_short_first_burst_is_enough_where_form_and_conduct_leave_no_doubt() {
+        use floodwall_model::Family;
+        for (packets, form, conduct, sure) in [
+            (81, 3.0, 4.0, true),
+            (81, 1.5, 4.0, false),
+            (300, 1.5, 4.0, true),
+            (59, 3.0, 4.0, false),
+        ] {
+            let mut pending = pending(900.0);
+            pending.mined.mined_from = packets;
+            let evidence =
+                |family, log_odds| Evidence { family, log_odds, statement: String::new() };
+            pending.hear(vec![
+                evidence(Family::Inconsistency, form),
+                evidence(Family::Behaviour, conduct),
+            ]);
+            let nothing_since = Matches { all_pps: 500.0, ..Matches::default() };
+            let confirmed = pending.confirmed_by(&nothing_since, 1_400);
+            assert_eq!(confirmed, sure, "{packets} packets, {form} and {conduct}");
+        }
     }
 
     #[test]
