@@ -312,23 +312,29 @@ fw_inline void fw_write_seal(struct xdp_md *ctx, __u64 seal)
 		*room = seal;
 }
 
-/* What becomes of a SYN while the proof is asked: FW_REASON_COOKIE_SENT when it is answered,
- * FW_REASON_NO_OBJECTION when it is the kernel's business. */
-fw_inline enum fw_reason fw_prove_syn(struct xdp_md *ctx, const struct fw_packet *packet,
-				      struct fw_policy *policy, struct fw_counts *counts,
-				      __u32 guards, __u32 now)
+/* The port that `packet`, a SYN, asks to be proved for. None: it is the kernel's, as are fragments of
+ * a SYN and SYNs over tunnels. */
+fw_inline struct fw_port *fw_proved_port(const struct fw_packet *packet)
 {
 	__u32 number = packet->values[FW_DIM_DESTINATION_PORT];
 	struct fw_port *port = bpf_map_lookup_elem(&fw_ports, &number);
+
+	if (!port || !(port->services & FW_SERVICE_TCP) ||
+	    (packet->values[FW_DIM_IP_MARKS] & FW_IP_FIRST_FRAGMENT))
+		return 0;
+	return port;
+}
+
+/* What becomes of a SYN to `port` while the proof is asked: FW_REASON_COOKIE_SENT when it is answered,
+ * FW_REASON_NO_OBJECTION when it is the kernel's business. */
+fw_inline enum fw_reason fw_prove_syn(struct xdp_md *ctx, const struct fw_packet *packet,
+				      struct fw_port *port, struct fw_policy *policy,
+				      struct fw_counts *counts, __u32 guards, __u32 now)
+{
 	__u32 mss = packet->version == 4 ? policy->mss & 0xffff : policy->mss >> 16;
 	__s64 cookie;
 	int sent;
 
-	if (!port || !(port->services & FW_SERVICE_TCP))
-		return FW_REASON_NO_OBJECTION;
-	/* Fragments of a SYN and SYNs over tunnels are left to the kernel. */
-	if (packet->values[FW_DIM_IP_MARKS] & FW_IP_FIRST_FRAGMENT)
-		return FW_REASON_NO_OBJECTION;
 	if (now - port->stamped >= policy->second) {
 		if (!fw_stamp_listener(ctx, packet))
 			return FW_REASON_NO_OBJECTION;

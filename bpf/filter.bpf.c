@@ -86,15 +86,19 @@ fw_inline enum fw_reason fw_stand_guard(struct xdp_md *ctx, struct fw_passage *p
 
 	if (packet->class >= FW_CLASS_SYN && packet->class <= FW_CLASS_TCP_ODD) {
 		if (packet->class == FW_CLASS_SYN) {
-			/* Before it is overwritten. */
-			if ((passage->guards & FW_GUARD_SYN_PROOF) &&
+			struct fw_port *port = 0;
+
+			if (passage->guards & FW_GUARD_SYN_PROOF)
+				port = fw_proved_port(packet);
+			/* Before it is overwritten; the dearest look is the last. */
+			if (port &&
 			    !fw_is_allowed(passage->holds, packet->version, packet->source)) {
 				/* A SYN on a connection that the kernel remembers (TIME-WAIT) or has
 				 * begun is the kernel's: the ACK would reach that and no listener. */
 				if (passage->known < 0)
 					passage->known = fw_known_tcp(ctx, packet);
 				if (passage->known != FW_KNOWN_CONNECTION)
-					reason = fw_prove_syn(ctx, packet, policy, counts,
+					reason = fw_prove_syn(ctx, packet, port, policy, counts,
 							      passage->guards, passage->now);
 			}
 		} else if (passage->guards & (FW_GUARD_SYN_PROOF | FW_GUARD_TCP_STATE)) {

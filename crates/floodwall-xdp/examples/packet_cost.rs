@@ -179,6 +179,7 @@ fn guards() -> Result<(), Failure> {
     stand(&mut run, Guards { syn_proof: true, ..none })?;
     // A test run hands the rewritten packet to the next round, so each round starts anew.
     cold_frames(&mut run, "SYN proof: cookie sent (single runs)", |n| syn(v4(n), port))?;
+    cold_frames(&mut run, "SYN proof: no service there (single runs)", |n| syn(v4(n), 9))?;
     stand(&mut run, Guards { tcp_state: true, ..none })?;
     report(&mut run, "TCP state: no connection", &tcp(outsider(), ACK))?;
     let from = client.local_addr()?.port();
