@@ -4,10 +4,11 @@
 mod support;
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use floodwall_model::packet::{
-    Guards, ICMP_ERRORS, ICMP_QUESTIONS, IpMark, PacketAttr, PacketPredicate, PacketReason,
-    TransportMark,
+    Guards, ICMP_ERRORS, ICMP_QUESTIONS, IcmpRate, IpMark, PacketAttr, PacketPredicate,
+    PacketReason, TransportMark,
 };
 use floodwall_model::{Mode, Prefix};
 use floodwall_xdp::{AttachRequest, DryRun, Services, SourceRate, SourceRates, Verdict};
@@ -251,9 +252,15 @@ fn each_source_is_held_to_its_share() {
         0,
         "the /48 has had its share"
     );
-    assert_eq!(run.filter().counters().unwrap().of(PacketReason::SourceRate), 397);
+    let beyond = run.filter().counters().unwrap().of(PacketReason::SourceRate);
+    assert_eq!(beyond, 9 * 50 - 53, "every drop has its reason");
     run.filter_mut().set_source_rates(None);
     assert_eq!(passed(&mut run, &tcp(ACK), 50), 50, "the operator lifts it");
+}
+
+/// Most tokens that have come back to a bucket since `then`: the kernel's clock ticks, so one more.
+fn tokens_since(then: Instant, rate: IcmpRate) -> u64 {
+    (then.elapsed().as_secs_f64() * f64::from(rate.rate_pps)) as u64 + 1
 }
 
 /// How many of `count` copies pass.
@@ -271,14 +278,24 @@ fn icmp_that_the_network_needs_passes_and_the_rest_at_a_small_rate() {
     in_namespace(|| {
         server_in_namespace();
         let mut run = DryRun::new(1).unwrap();
-        guarded(&mut run, Guards { icmp: true, ..Guards::default() });
+        let began = Instant::now();
         let v4 = |kind, code| Packet::icmp(CLIENT, SERVER, kind, code);
         let v6 = |kind, code| Packet::icmp(CLIENT_V6, SERVER_V6, kind, code);
         let near = |kind| Packet::icmp("fe80::9", SERVER_V6, kind, 0).ttl(255);
         let errors = u64::from(ICMP_ERRORS.burst);
         let questions = u64::from(ICMP_QUESTIONS.burst);
-        for (description, packet, least) in [
+        let of_v4 = vec![
             ("fragmentation needed", v4(3, 4), 400),
+            ("port unreachable", v4(3, 3), errors),
+            ("no more of the same source", v4(11, 0), 0),
+            ("an echo request has its own rate", v4(8, 0), questions),
+            ("an echo reply nobody asked for", v4(0, 0), 0),
+            ("a later piece of a message", v4(8, 0).fragment(7, 9, false), 0),
+            ("a piece that says it is vital", v4(3, 4).fragment(7, 0, true), 0),
+            ("UDP is not its business", Packet::udp((CLIENT, 5), (SERVER, 9), &[1]), 400),
+            ("to forward", Packet::icmp(CLIENT, "192.0.2.200", 8, 0), 400),
+        ];
+        let of_v6 = vec![
             ("packet too big", v6(2, 0), 400),
             ("a router's solicitation", near(133), 400),
             ("a router's advertisement", near(134), 400),
@@ -286,25 +303,28 @@ fn icmp_that_the_network_needs_passes_and_the_rest_at_a_small_rate() {
             ("a neighbour's advertisement", near(136), 400),
             ("a redirect", near(137), 400),
             ("who listens", Packet::icmp("fe80::9", SERVER_V6, 130, 0).ttl(1), 400),
-            ("port unreachable", v4(3, 3), errors),
-            ("no more of the same source", v4(11, 0), 0),
-            ("unreachable, IPv6", v6(1, 4), errors),
-            ("an echo request has its own rate", v4(8, 0), questions),
-            ("an echo reply nobody asked for", v4(0, 0), 0),
-            ("an echo request, IPv6", v6(128, 0), questions),
+            ("unreachable", v6(1, 4), errors),
+            ("no more of the same source", v6(3, 0), 0),
+            ("an echo request", v6(128, 0), questions),
+            ("an echo reply nobody asked for", v6(129, 0), 0),
             ("a neighbour from beyond a router", v6(135, 0).ttl(254), 0),
-            ("a later piece of a message", v4(8, 0).fragment(7, 9, false), 0),
-            ("a later piece, IPv6", v6(128, 0).fragment(7, 9, false), 0),
-            ("a piece that says it is vital", v4(3, 4).fragment(7, 0, true), 0),
-            ("UDP is not its business", Packet::udp((CLIENT, 5), (SERVER, 9), &[1]), 400),
-            ("to forward", Packet::icmp(CLIENT, "192.0.2.200", 8, 0), 400),
-        ] {
-            let passed = passed(&mut run, &packet, 400);
-            // The kernel may take a while over 400 copies, in which a token comes back.
-            assert!((least..=least + 1).contains(&passed), "{description}: {passed} of 400");
+            ("a later piece", v6(128, 0).fragment(7, 9, false), 0),
+            ("a piece that says it is vital", v6(2, 0).fragment(7, 0, true), 0),
+        ];
+        for sentences in [of_v4, of_v6] {
+            // Raised anew, because the two clients may fall together in one share.
+            guarded(&mut run, Guards::default());
+            guarded(&mut run, Guards { icmp: true, ..Guards::default() });
+            let raised = Instant::now();
+            for (description, packet, least) in sentences {
+                let passed = passed(&mut run, &packet, 400);
+                let most = least + tokens_since(raised, ICMP_ERRORS);
+                assert!((least..=most).contains(&passed), "{description}: {passed} of 400");
+            }
         }
         let dropped = run.filter().counters().unwrap().of(PacketReason::IcmpRate);
         assert!(dropped > 3_000, "{dropped}");
+        assert!(began.elapsed() < Duration::from_secs(60), "too slow to say anything");
     });
 }
 
@@ -322,13 +342,16 @@ fn an_answer_to_our_echo_request_passes_and_a_flood_from_one_source_takes_one_sh
             // Raised anew, so that the buckets are full.
             guarded(&mut run, Guards::default());
             guarded(&mut run, Guards { icmp: true, ..Guards::default() });
+            let raised = Instant::now();
             let flood = Packet::icmp(peer, server, ask, 0);
             passed(&mut run, &flood, 400);
             let reply = Packet::icmp(peer, server, answer, 0);
-            check(&mut run, "nobody asked", &reply, PacketReason::IcmpRate);
+            let unasked = passed(&mut run, &reply, 50);
+            assert!(unasked <= tokens_since(raised, ICMP_QUESTIONS), "nobody asked: {unasked}");
             run.egress(&Packet::icmp(server, peer, ask, 0).bytes()).unwrap();
-            check(&mut run, "the answer to our ping", &reply, PacketReason::NoObjection);
-            check(&mut run, "no licence to ask", &flood, PacketReason::IcmpRate);
+            assert_eq!(passed(&mut run, &reply, 50), 50, "answers to our ping");
+            let asked = passed(&mut run, &flood, 50);
+            assert!(asked <= tokens_since(raised, ICMP_QUESTIONS), "no licence to ask: {asked}");
             let visitors = (1..=64u8).map(|n| match peer.contains(':') {
                 true => format!("2001:db8:7:{n:x}::1"),
                 false => format!("192.0.2.{n}"),
@@ -336,8 +359,8 @@ fn an_answer_to_our_echo_request_passes_and_a_flood_from_one_source_takes_one_sh
             let lucky = visitors
                 .filter(|from| passed(&mut run, &Packet::icmp(from, server, ask, 0), 1) == 1)
                 .count();
-            // 15 of 16 shares with four tokens each, less where many of 64 fall together.
-            assert!((30..=62).contains(&lucky), "{lucky} of 64 others got their ping through");
+            // 15 of 16 shares with four tokens each: 48 expected of 64, since some fall together.
+            assert!(lucky >= 24, "{lucky} of 64 others got their ping through");
         }
     });
 }
@@ -354,11 +377,13 @@ fn the_guard_for_icmp_begins_with_full_buckets_each_time_it_is_raised() {
         assert_eq!(passed(&mut run, &ping, 100), 100, "at rest every ping passes");
         for _ in 0..2 {
             guarded(&mut run, Guards { icmp: true, ..Guards::default() });
+            let raised = Instant::now();
             let through = passed(&mut run, &ping, 100);
-            assert!((4..=5).contains(&through), "{through}");
+            let most = u64::from(ICMP_QUESTIONS.burst) + tokens_since(raised, ICMP_QUESTIONS);
+            assert!((ICMP_QUESTIONS.burst.into()..=most).contains(&through), "{through}");
             // Applying the same again gives nobody new tokens.
             guarded(&mut run, Guards { icmp: true, ..Guards::default() });
-            assert!(passed(&mut run, &ping, 100) <= 1);
+            assert!(passed(&mut run, &ping, 100) <= tokens_since(raised, ICMP_QUESTIONS));
             guarded(&mut run, Guards::default());
         }
     });
