@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
  * The guards of the flood state: proofs asked of packets that no signature tells apart. Each drops
- * only what it can prove to be useless to this host.
+ * only what it can prove to be useless to this host; of ICMP, which proves nothing, it drops what
+ * exceeds a rate.
  *
  * "This host" is taken literally: what is only forwarded has no sockets and no questions here, so
  * the guards look at packets to the addresses in fw_local and at no others. The look is the last

@@ -52,7 +52,8 @@ pub struct AttachRequest<'a> {
     /// [`PacketReason::SANITY`]: floodwall_model::packet::PacketReason::SANITY
     pub sanity: bool,
     /// Note what this host asks and how much it sends, with a TC program on the interface. Without
-    /// it the UDP guard knows no answers and is not raised.
+    /// it the UDP guard knows no answers and is not raised, and the ICMP guard holds answers to our
+    /// own echo requests to its rate.
     pub egress: bool,
     /// For how long bans, rules and guards hold without a word from the controller, ms.
     pub lease_ms: u64,

@@ -51,15 +51,21 @@ fn may_attach() -> bool {
     }
 }
 
+/// The checksum of an even number of bytes whose own place holds zeros (RFC 1071).
+fn checksum(bytes: &[u8]) -> [u8; 2] {
+    let sum: u32 = bytes.chunks_exact(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    (!((folded & 0xffff) + (folded >> 16)) as u16).to_be_bytes()
+}
+
 /// An Ethernet frame for [`NEAR`] up to the end of its IP header, `bytes` of which follow
 /// (RFC 791 § 3.1).
 fn frame_of(protocol: u8, source: Ipv4Addr, bytes: u8) -> Vec<u8> {
     let mut header = vec![0x45, 0, 0, 20 + bytes, 0, 1, 0, 0, 64, protocol, 0, 0];
     header.extend(source.octets());
     header.extend(NEAR_ADDRESS.octets());
-    let sum: u32 = header.chunks_exact(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    header[10..12].copy_from_slice(&(!(folded as u16)).to_be_bytes());
+    let sum = checksum(&header);
+    header[10..12].copy_from_slice(&sum);
     [&NEAR_MAC[..], &[2, 0, 0, 0, 0, 2], &[0x08, 0x00], &header].concat()
 }
 
@@ -152,6 +158,48 @@ fn syns(port: u16) -> Vec<Vec<u8>> {
         frame
     };
     (0..4_096).map(syn).collect()
+}
+
+/// An ICMP message with a right checksum and `rest` behind its first four bytes.
+fn message(source: Ipv4Addr, kind: u8, code: u8, rest: &[u8]) -> Vec<u8> {
+    let mut bytes = [&[kind, code, 0, 0], rest].concat();
+    bytes.resize(bytes.len().max(36) & !1, 0);
+    let sum = checksum(&bytes);
+    bytes[2..4].copy_from_slice(&sum);
+    let mut frame = frame_of(1, source, bytes.len() as u8);
+    frame.extend(bytes);
+    frame
+}
+
+/// Messages of many kinds and lengths from anywhere, with nothing in common that a rule could name.
+fn pings_like_nothing_else() -> Vec<Vec<u8>> {
+    let mut random = fastrand::Rng::with_seed(12);
+    let ping = |_| {
+        let source =
+            Ipv4Addr::new(random.u8(11..100), random.u8(..), random.u8(..), random.u8(1..));
+        let mut rest = vec![0; random.usize(32..200)];
+        random.fill(&mut rest);
+        let kind = [8, 0, 13, 17, random.u8(18..)][random.usize(..5)];
+        let mut frame = message(source, kind, random.u8(..16), &rest);
+        // Another identification and time to live; the header's checksum changes with them.
+        let (id, ttl) = (random.u16(..), random.u8(30..));
+        frame[18..20].copy_from_slice(&id.to_be_bytes());
+        frame[22] = ttl;
+        frame[24..26].fill(0);
+        let sum = checksum(&frame[14..34]);
+        frame[24..26].copy_from_slice(&sum);
+        frame
+    };
+    (0..4_096).map(ping).collect()
+}
+
+/// ICMP messages of type 3 that reached this namespace's stack (RFC 4293, icmpMsgStatsInPkts).
+fn unreachable_messages() -> u64 {
+    let snmp = std::fs::read_to_string("/proc/thread-self/net/snmp").expect("the counters");
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("IcmpMsg: "));
+    let (Some(names), Some(values)) = (lines.next(), lines.next()) else { return 0 };
+    let at = names.split_whitespace().position(|name| name == "InType3");
+    at.and_then(|at| values.split_whitespace().nth(at)?.parse().ok()).unwrap_or(0)
 }
 
 /// Datagrams from a source that is no host's (RFC 1122 § 3.2.1.3), which every stack refuses.
@@ -333,6 +381,40 @@ fn a_flood_of_packets_becomes_an_incident_with_a_number_that_is_kept() {
         assert_eq!((&listed[0]["id"], &listed[0]["kind"]), (&1.into(), &"packets".into()));
         let report = support::text(&again.ask(&["report", "1"]).stdout);
         assert!(report.contains("packets"), "{report}");
+    });
+}
+
+#[test]
+fn a_flood_of_icmp_is_held_to_a_rate_while_path_mtu_messages_arrive() {
+    with_floodwall("", |_, running| {
+        wait_for(&running, "on the interface", is_xdp);
+        let sender = {
+            let frames = pings_like_nothing_else();
+            std::thread::spawn(move || {
+                // 10,000 packets/s for five seconds.
+                for _ in 0..100 {
+                    let limits =
+                        wire::SendLimits { packets_max: 500, time_max: Duration::from_secs(1) };
+                    wire::send(FAR, &frames, limits);
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            })
+        };
+        wait_for(&running, "the guard", |status| status["packets"]["guards"]["icmp"] == true);
+        wait_for(&running, "dropped", |status| refused(status, "icmp_rate") > 1_000);
+        let before = unreachable_messages();
+        // Fragmentation needed, next MTU 1,400, about a packet of nobody's (RFC 1191 § 4).
+        send(message(Ipv4Addr::new(192, 0, 2, 1), 3, 4, &[0, 0, 0x05, 0x78]), 200);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while unreachable_messages() < before + 200 {
+            assert!(
+                Instant::now() < deadline,
+                "{} of 200 arrived",
+                unreachable_messages() - before
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        sender.join().expect("the sender ends");
     });
 }
 

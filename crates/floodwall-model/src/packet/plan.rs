@@ -49,7 +49,8 @@ impl PacketRule {
 }
 
 /// Proofs asked of packets that no signature tells apart. Each hits only what it can prove to be
-/// useless, and costs honest peers nothing or a round trip; off at rest.
+/// useless, and costs honest peers nothing or a round trip (the one for ICMP: some pings); off at
+/// rest.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Guards {
     /// Answer SYNs with a SYN cookie.
