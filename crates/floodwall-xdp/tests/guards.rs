@@ -365,6 +365,33 @@ fn an_answer_to_our_echo_request_passes_and_a_flood_from_one_source_takes_one_sh
     });
 }
 
+/// Otherwise this host's own pings would be suspects to the engine.
+#[test]
+fn a_sampled_echo_reply_that_we_asked_for_is_marked_as_an_answer() {
+    if !require_bpf() {
+        return;
+    }
+    let mut run = DryRun::new(1).unwrap();
+    let now_ms = wall_ms();
+    // So slow that the filter samples every packet, but for the first draw.
+    run.filter_mut().read_batch(now_ms).unwrap();
+    run.filter_mut().read_batch(now_ms + 50).unwrap();
+    for (peer, server, ask, answer) in [(CLIENT, SERVER, 8, 0), (CLIENT_V6, SERVER_V6, 128, 129)] {
+        let reply = Packet::icmp(peer, server, answer, 0).bytes();
+        run.xdp(&reply, 300).unwrap();
+        run.egress(&Packet::icmp(server, peer, ask, 0).bytes()).unwrap();
+        run.xdp(&reply, 300).unwrap();
+    }
+    let batch = run.filter_mut().read_batch(now_ms + 100).unwrap();
+    for v6 in [false, true] {
+        let of = batch.observations.iter().filter(|o| o.facts.source.is_ipv6() == v6);
+        let (all, asked) =
+            of.fold((0, 0), |(all, asked), o| (all + 1, asked + u32::from(o.facts.solicited())));
+        let unasked = all - asked;
+        assert!(asked >= 200 && unasked >= 200, "{asked} asked for, {unasked} not");
+    }
+}
+
 #[test]
 fn the_guard_for_icmp_begins_with_full_buckets_each_time_it_is_raised() {
     if !require_bpf() {

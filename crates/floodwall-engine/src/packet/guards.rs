@@ -270,6 +270,34 @@ mod tests {
     }
 
     #[test]
+    fn a_later_fragment_counts_for_the_guard_that_can_drop_it() {
+        let fragment = |protocol| {
+            let mut values = [0; floodwall_model::packet::PACKET_ATTR_COUNT];
+            values[PacketAttr::Protocol as usize] = protocol;
+            values[PacketAttr::IpMarks as usize] =
+                floodwall_model::packet::IpMark::LATER_FRAGMENT.into();
+            let (source, destination) = ([203, 0, 113, 9].into(), [192, 0, 2, 1].into());
+            PacketFacts {
+                source,
+                destination,
+                class: PacketClass::Fragment,
+                values,
+                sequence: 0,
+                acknowledgement: 0,
+                frame_bytes: 60,
+            }
+        };
+        let groups = [Group::Syn, Group::Tcp, Group::Udp, Group::Icmp, Group::IcmpError];
+        let of = |protocol| {
+            let facts = fragment(protocol);
+            groups.into_iter().filter(|group| group.holds(&facts)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(17), [Group::Udp]);
+        assert_eq!(of(1), [Group::Icmp]);
+        assert_eq!(of(6), [], "no guard drops later fragments of TCP");
+    }
+
+    #[test]
     fn the_guard_for_icmp_falls_when_the_flood_is_over() {
         let (mut post, channels) = (GuardPost::default(), Channels::new());
         let flood = Rates { icmp: 2_000.0, errors: 0.0, aimed: true };

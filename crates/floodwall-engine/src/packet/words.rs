@@ -6,12 +6,32 @@ use floodwall_model::packet::{
 
 /// The whole signature as one sentence.
 pub fn signature(signature: &PacketSignature) -> String {
-    let parts: Vec<String> = signature.predicates().iter().map(|p| predicate(*p)).collect();
-    format!("packets with {}", parts.join(" and "))
+    format!("packets with {}", predicates(signature).join(" and "))
 }
 
+/// Its predicates, one each. Of ICMP the ports are type and code.
+pub fn predicates(signature: &PacketSignature) -> Vec<String> {
+    let icmp =
+        |p: &PacketPredicate| matches!(p, PacketPredicate::Is(PacketAttr::Protocol, ICMP | ICMPV6));
+    let of_icmp = signature.predicates().iter().any(icmp);
+    let spoken = |p: &PacketPredicate| {
+        let words = predicate(*p);
+        let name = match p.attr() {
+            PacketAttr::SourcePort if of_icmp => "ICMP type",
+            PacketAttr::DestinationPort if of_icmp => "ICMP code",
+            _ => return words,
+        };
+        words.replacen(p.attr().words(), name, 1)
+    };
+    signature.predicates().iter().map(spoken).collect()
+}
+
+/// IP protocol numbers (IANA).
+const ICMP: u16 = 1;
+const ICMPV6: u16 = 58;
+
 /// One predicate.
-pub fn predicate(predicate: PacketPredicate) -> String {
+fn predicate(predicate: PacketPredicate) -> String {
     let attr = predicate.attr();
     match predicate {
         PacketPredicate::Is(PacketAttr::Protocol, value) => protocol(value),
@@ -36,11 +56,11 @@ pub fn predicate(predicate: PacketPredicate) -> String {
 
 fn protocol(number: u16) -> String {
     match number {
-        1 => "protocol ICMP".to_owned(),
+        ICMP => "protocol ICMP".to_owned(),
         6 => "protocol TCP".to_owned(),
         17 => "protocol UDP".to_owned(),
         47 => "protocol GRE".to_owned(),
-        58 => "protocol ICMPv6".to_owned(),
+        ICMPV6 => "protocol ICMPv6".to_owned(),
         other => format!("protocol {other}"),
     }
 }
@@ -106,6 +126,20 @@ mod tests {
         let expected = "packets with protocol TCP and TCP flags SYN+ECE+CWR and TCP window 65535 \
                         and no TCP options";
         assert_eq!(spoken, expected);
+    }
+
+    #[test]
+    fn of_icmp_the_ports_are_type_and_code() {
+        let spoken = |protocol| {
+            signature(&PacketSignature::new(vec![
+                PacketPredicate::Is(PacketAttr::Protocol, protocol),
+                PacketPredicate::Is(PacketAttr::SourcePort, 3),
+                PacketPredicate::Between(PacketAttr::DestinationPort, 0, 15),
+            ]))
+        };
+        assert_eq!(spoken(1), "packets with protocol ICMP and ICMP type 3 and ICMP code 0 to 15");
+        let udp = "packets with protocol UDP and source port 3 and destination port 0 to 15";
+        assert_eq!(spoken(17), udp);
     }
 
     #[test]

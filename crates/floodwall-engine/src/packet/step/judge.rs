@@ -54,7 +54,7 @@ impl PacketEngine {
             id: self.rules.next_id(),
             signature: signature.clone(),
             words: words::signature(&signature),
-            predicates: signature.predicates().iter().map(|p| words::predicate(*p)).collect(),
+            predicates: words::predicates(&signature),
             projected: pending.mined.projected,
             evidence: pending.evidence.clone(),
             placed_at_ms: now_ms,
