@@ -381,6 +381,16 @@ fn a_flood_of_packets_becomes_an_incident_with_a_number_that_is_kept() {
         assert_eq!((&listed[0]["id"], &listed[0]["kind"]), (&1.into(), &"packets".into()));
         let report = support::text(&again.ask(&["report", "1"]).stdout);
         assert!(report.contains("packets"), "{report}");
+
+        // For programs: what only requests have is left out, since nobody measured a zero there.
+        let json = support::text(&again.ask(&["report", "1", "--json"]).stdout);
+        let record: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(record["id"], 1, "{json}");
+        assert!(record["packets"]["received"].as_u64() > Some(1_000), "{json}");
+        for of_requests in ["totals", "peaks", "expected_rps", "top_paths", "attack_sources"] {
+            assert!(record.get(of_requests).is_none(), "{of_requests}: {json}");
+        }
+        assert_eq!(record["verdict"], listed[0]["verdict"], "one verdict everywhere: {json}");
     });
 }
 
