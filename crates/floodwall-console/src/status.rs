@@ -81,6 +81,8 @@ pub enum KernelTier {
     XdpGeneric,
     /// At the listening socket.
     SocketFilter,
+    /// In an nftables set, without BPF.
+    Nftables,
     /// Not in the kernel: banned sources are closed after they connected.
     None,
 }
@@ -90,12 +92,29 @@ pub enum KernelTier {
 pub struct KernelStatus {
     /// Where banned sources are dropped.
     pub tier: KernelTier,
-    /// On which interface, for the XDP tiers.
+    /// On which interface it was asked for; several are joined by commas.
     pub interface: Option<String>,
+    /// What each of several interfaces has; empty where not more than one is named.
+    #[serde(default)]
+    pub interfaces: Vec<InterfaceStatus>,
+    /// What a better tier does and this one does not.
+    #[serde(default)]
+    pub not_done: Vec<String>,
     /// Why it is not a better one; `None` at the best.
     pub why_not_better: Option<String>,
     /// Packets dropped since the start; `None` where nothing counts them.
     pub dropped_packets: Option<u64>,
+}
+
+/// One interface of several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// Where banned sources are dropped that come over it.
+    pub tier: KernelTier,
+    /// Why it is not a better one; `None` at the best.
+    pub why_not_better: Option<String>,
 }
 
 /// Requests received, mean per second.
@@ -211,6 +230,10 @@ pub struct Health {
     pub records_lost: u64,
     /// Writes of records that failed, since the start.
     pub store_failures: u64,
+    /// Bans that were refused by their check, or that a full table or the kernel did not take, since
+    /// the start.
+    #[serde(default)]
+    pub bans_refused: u64,
 }
 
 #[cfg(test)]

@@ -27,8 +27,10 @@ use crate::abi::{
 use crate::egress_hook;
 use crate::error::{AttachError, os_error, with_causes};
 use crate::limit::SourceRates;
+use crate::nft::NftReport;
 use crate::object::{is_permission, refused};
 use crate::probe::{KernelFeatures, capabilities_missing};
+use crate::syncookies::SynCookieSetting;
 use crate::sys;
 
 /// What to attach to, and what the filter has to know from the start.
@@ -60,6 +62,8 @@ pub struct AttachRequest<'a> {
     /// Where to note the system setting that the SYN proof changes while it stands, so that it can
     /// be put back after a kill -9.
     pub state_file: Option<PathBuf>,
+    /// That setting, where several filters of one host share it; `state_file` is not looked at then.
+    pub cookie_setting: Option<SynCookieSetting>,
     /// What the kernel can do. None: it is asked. Given by tests, which cannot change kernels.
     pub features: Option<KernelFeatures>,
 }
@@ -77,6 +81,7 @@ impl Default for AttachRequest<'_> {
             egress: true,
             lease_ms: LEASE_MS,
             state_file: None,
+            cookie_setting: None,
             features: None,
         }
     }
@@ -103,6 +108,8 @@ pub enum Tier {
     XdpGeneric,
     /// On the listening sockets and the connections accepted from them.
     SocketFilter,
+    /// In an nftables set, without BPF ([`NftFilter`](crate::NftFilter)).
+    Nftables,
 }
 
 impl Tier {
@@ -112,6 +119,25 @@ impl Tier {
             Tier::XdpNative => "xdp_native",
             Tier::XdpGeneric => "xdp_generic",
             Tier::SocketFilter => "socket_filter",
+            Tier::Nftables => NftReport::NAME,
+        }
+    }
+
+    /// Whether it sits on an interface and sees every packet there.
+    pub const fn is_xdp(self) -> bool {
+        matches!(self, Tier::XdpNative | Tier::XdpGeneric)
+    }
+
+    /// What the XDP tiers do and this one does not, for people.
+    pub const fn cannot(self) -> &'static [&'static str] {
+        match self {
+            Tier::XdpNative | Tier::XdpGeneric => &[],
+            Tier::SocketFilter => &[
+                "rules for packets",
+                "guards against floods of SYN, UDP and ICMP, and rates per source",
+                "samples for the engine",
+            ],
+            Tier::Nftables => &NftReport::CANNOT,
         }
     }
 }
@@ -133,6 +159,7 @@ impl fmt::Display for TierReport {
             Tier::XdpNative => "native XDP",
             Tier::XdpGeneric => "generic XDP",
             Tier::SocketFilter => "socket filter",
+            Tier::Nftables => "nftables set",
         })?;
         if !self.why_not_better.is_empty() {
             write!(f, " ({})", self.why_not_better.join("; "))?;

@@ -23,7 +23,7 @@ use crate::mapped::Mapped;
 use crate::probe::KernelFeatures;
 use crate::rules::{PlanChange, RuleTable, Wanted};
 use crate::samples::{self, RuleNames};
-use crate::syncookies::SynCookies;
+use crate::syncookies::{SynCookieSetting, SynCookies};
 use crate::sys;
 
 /// This host's addresses are looked up again so often, ms: they change rarely, and a guard spares
@@ -41,6 +41,26 @@ pub struct PlanApplied {
     pub guards: Guards,
     /// Guards that the plan wants and that do not stand, each with why.
     pub guards_refused: Vec<String>,
+    /// Rules that the plan wants and that no filter holds, because the tier in force cannot.
+    pub rules_refused: Vec<RuleId>,
+}
+
+impl PlanApplied {
+    /// What becomes of `plan` where the tier in force holds neither rules nor guards. In shadow
+    /// mode nothing is wanted of the kernel but counts.
+    pub fn not_at_all(plan: &CheckedPacketPlan, now_ms: u64) -> PlanApplied {
+        let live = plan.rules().iter().filter(|rule| rule.expires_at_ms > now_ms);
+        let guards = match plan.mode() {
+            Mode::Shadow => Guards::default(),
+            Mode::Protect => plan.guards(now_ms),
+        };
+        let why = |name: &str| format!("{name}: the tier in force has no guards");
+        PlanApplied {
+            rules_refused: live.map(|rule| rule.id).collect(),
+            guards_refused: guards.names().into_iter().map(why).collect(),
+            ..PlanApplied::default()
+        }
+    }
 }
 
 /// Bytes that this host sent to one network, since the filter was loaded.
@@ -84,7 +104,12 @@ impl Control {
             rules,
             names,
             revision: 0,
-            cookies: SynCookies::open(request.state_file.clone()),
+            cookies: SynCookies::new(
+                request
+                    .cookie_setting
+                    .clone()
+                    .unwrap_or_else(|| SynCookieSetting::open(request.state_file.clone())),
+            ),
             answers: Answers::new(
                 request.interface.clone(),
                 request.features.map_or_else(KernelFeatures::has_tcx, |features| features.tcx),
@@ -203,7 +228,7 @@ impl KernelFilter {
         let guards = if shadow { Guards::default() } else { plan.guards(now_ms) };
         let (guards, guards_refused) = self.stand(guards, plan.guards_until_ms(), now_ms);
         self.told();
-        Ok(PlanApplied { change, guards, guards_refused })
+        Ok(PlanApplied { change, guards, guards_refused, rules_refused: Vec::new() })
     }
 
     /// Raises and lowers guards; returns those that stand, and why others do not.

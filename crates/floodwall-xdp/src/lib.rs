@@ -59,3 +59,4 @@ pub use probe::link::{LinkFacts, NativeXdp, link, links};
 pub use probe::{HostReport, KernelFeatures, probe};
 pub use rules::PlanChange;
 pub use samples::SAMPLES_STEP_MAX;
+pub use syncookies::SynCookieSetting;

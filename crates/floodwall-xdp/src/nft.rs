@@ -49,8 +49,8 @@ impl NftReport {
 
     /// What the other tiers do and this one cannot.
     pub const CANNOT: [&'static str; 5] = [
-        "signatures of packets",
-        "guards against SYN, UDP and source-rate floods",
+        "rules for packets",
+        "guards against floods of SYN, UDP and ICMP, and rates per source",
         "samples for the engine",
         "bans of whole networks",
         "the lease: bans stay to their end although Floodwall is killed",
@@ -269,6 +269,33 @@ impl NftFilter {
         Ok(held)
     }
 
+    /// Lifts many, one transaction per [`NFT_BATCH_MAX`] of those that are there.
+    ///
+    /// # Errors
+    /// As [`NftFilter::unban`], for the first that fails; what comes after it stays.
+    pub fn unban_all(&mut self, prefixes: &[Prefix]) -> Result<(), BanError> {
+        let mut held = Vec::new();
+        for prefix in prefixes {
+            let key = BanKey::of(*prefix).ok_or(BanError::NotExact(*prefix))?;
+            if self.table.contains(key) {
+                held.push(key);
+            }
+        }
+        held.chunks(NFT_BATCH_MAX).try_for_each(|batch| self.lift(batch))
+    }
+
+    /// Makes the table anew, empty, when somebody else has removed it: `nft flush ruleset` takes
+    /// every table. The allow list and the account of refusals stay.
+    ///
+    /// # Errors
+    /// [`BanError::Kernel`]; the account is empty then, and so is the kernel.
+    pub fn remake(&mut self) -> Result<(), BanError> {
+        let max = self.table.per_family_max();
+        self.table = BanTable::new(max);
+        self.counts.clear();
+        self.nft.commit(&nft_ruleset::table(max)).map_err(kernel)
+    }
+
     /// Forgets bans that have ended, at most [`SWEEP_STEP_MAX`], and returns them with what they
     /// dropped, as of the last sweep before their end. The kernel has removed them by itself. About
     /// once a second will do; more than 2.5 s apart, counts of short bans are missed.
@@ -382,7 +409,8 @@ impl Drop for NftFilter {
     }
 }
 
-fn own_the_table() -> Result<UnixDatagram, AttachError> {
+/// The name as ours until it is dropped.
+pub(crate) fn own_the_table() -> Result<UnixDatagram, AttachError> {
     let bound =
         SocketAddr::from_abstract_name(OWNER).and_then(|name| UnixDatagram::bind_addr(&name));
     bound.map_err(|error| match error.kind() {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::error::AttachError;
+use crate::nft::own_the_table;
 use crate::nft_ruleset;
 use crate::probe::capabilities_missing;
 
@@ -117,6 +118,8 @@ pub enum NftState {
     NotPermitted,
     /// It is there, and the kernel would not take the table of bans; with what it said.
     Refused(String),
+    /// Another Floodwall keeps its bans there now.
+    Taken,
 }
 
 /// Asks the kernel whether it would take the table of bans, and changes nothing.
@@ -126,6 +129,7 @@ pub fn nft_state() -> NftState {
         return NftState::NotPermitted;
     }
     match nft.check(&nft_ruleset::table(TRIAL_BANS)) {
+        Ok(()) if matches!(own_the_table(), Err(AttachError::TableTaken)) => NftState::Taken,
         Ok(()) => NftState::Works,
         Err(error) => match error.attach_error() {
             AttachError::NotPermitted { .. } => NftState::NotPermitted,

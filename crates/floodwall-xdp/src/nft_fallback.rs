@@ -8,11 +8,12 @@ use std::os::fd::AsFd;
 
 use floodwall_model::{CheckedBan, Prefix, Source};
 
-use crate::attach::AttachRequest;
+use crate::attach::{AttachRequest, Tier};
 use crate::counters::FilterCounters;
 use crate::error::{AttachError, BanError};
 use crate::filter::{EndedBan, KernelFilter};
-use crate::nft::{NftFilter, NftReport};
+use crate::nft::NftFilter;
+use crate::sys;
 
 /// What enforces bans here. Dropping it takes it away.
 #[derive(Debug)]
@@ -31,17 +32,25 @@ impl BestFilter {
     /// why not, one sentence for BPF and one for nftables, or [`AttachError::NotPermitted`] where
     /// permission is all that both lack.
     pub fn attach(request: &AttachRequest<'_>) -> Result<BestFilter, AttachError> {
+        // Before anything that lacks of permission or BPF: a name that is spelt wrong would
+        // otherwise be found out when the permission is there.
+        if let Some(interface) = &request.interface
+            && sys::link_layer(interface)
+                .is_err_and(|error| error.raw_os_error() == Some(libc::ENODEV))
+        {
+            return Err(AttachError::InterfaceUnknown { interface: interface.clone() });
+        }
         match KernelFilter::attach(request) {
             Ok(filter) => Ok(BestFilter::Bpf(Box::new(filter))),
             Err(error) => fall_back(error, |why| NftFilter::attach(request, why)),
         }
     }
 
-    /// The tier's name in metrics and logs.
-    pub fn tier_name(&self) -> &'static str {
+    /// The tier in force.
+    pub fn tier(&self) -> Option<Tier> {
         match self {
-            BestFilter::Bpf(filter) => filter.tier().map_or("none", |report| report.tier.name()),
-            BestFilter::Nft(_) => NftReport::NAME,
+            BestFilter::Bpf(filter) => filter.tier().map(|report| report.tier),
+            BestFilter::Nft(_) => Some(Tier::Nftables),
         }
     }
 
@@ -161,9 +170,8 @@ fn fall_back(
     let permission = matches!(bpf, AttachError::NotPermitted { .. });
     let why = match bpf {
         AttachError::NoTier { why } => why,
-        AttachError::NotBuilt { .. }
-        | AttachError::NotPermitted { .. }
-        | AttachError::Kernel { .. } => vec![bpf.to_string()],
+        AttachError::NotPermitted { detail } => vec![format!("no BPF: {detail}")],
+        AttachError::NotBuilt { .. } | AttachError::Kernel { .. } => vec![bpf.to_string()],
         AttachError::NothingToFilter
         | AttachError::TooManyBans { .. }
         | AttachError::InterfaceUnknown { .. }

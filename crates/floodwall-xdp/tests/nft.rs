@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use floodwall_model::packet::PacketReason;
 use floodwall_model::{CheckedBan, Reason, Source};
 use floodwall_xdp::{
-    AttachError, AttachRequest, BANS_DEFAULT, BANS_MAX, BanError, BestFilter, NFT_BATCH_MAX,
-    NftFilter, NftState, nft_state,
+    AttachError, AttachRequest, BANS_DEFAULT, BANS_MAX, BanError, BestFilter, KernelFeatures,
+    NFT_BATCH_MAX, NftFilter, NftState, Tier, nft_state,
 };
 use support::namespace::{cannot_connect, connect, in_namespace, ip, listen};
 use support::{ban, skip, wall_ms};
@@ -24,6 +24,7 @@ fn with_nftables(test: impl FnOnce() + Send + 'static) {
         NftState::Works => test(),
         NftState::Missing => skip::skipped("nft is not installed"),
         NftState::NotPermitted => skip::skipped("nftables needs CAP_NET_ADMIN"),
+        NftState::Taken => panic!("a namespace of one's own has no other Floodwall in it"),
         NftState::Refused(why) => skip::skipped(&format!("no nftables in this kernel: {why}")),
     });
 }
@@ -273,7 +274,7 @@ fn the_report_says_why_not_better_and_what_it_cannot() {
         let why = "this kernel has no BPF".to_owned();
         let filter = NftFilter::attach(&request(9), vec![why]).unwrap();
         let report = filter.report().to_string();
-        for part in ["this kernel has no BPF", "signatures", "guards", "samples", "lease"] {
+        for part in ["this kernel has no BPF", "rules", "guards", "samples", "lease"] {
             assert!(report.contains(part), "{part}: {report}");
         }
         for asked in [0, BANS_MAX + 1] {
@@ -292,7 +293,7 @@ fn without_bpf_the_best_filter_is_the_nftables_set() {
         let listeners = vec![std::os::fd::AsFd::as_fd(&listener)];
         let request = AttachRequest { listeners, ..AttachRequest::default() };
         let mut filter = BestFilter::attach(&request).unwrap();
-        assert_eq!(filter.tier_name(), "nftables");
+        assert_eq!(filter.tier(), Some(Tier::Nftables));
         assert!(filter.bpf().is_none());
         let why = filter.why_not_better().join("; ");
         assert!(why.contains("CAP_BPF") || why.contains("no kernel filter"), "{why}");
@@ -312,5 +313,56 @@ fn without_bpf_the_best_filter_is_the_nftables_set() {
         let (stdout, stderr) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}{stderr}");
+    });
+}
+
+/// A kernel that lacks a function of the program: it falls a tier and says which one is lacking.
+#[test]
+fn without_a_helper_it_falls_to_the_nftables_set_and_says_so() {
+    with_nftables(|| {
+        if !support::require_bpf() {
+            return;
+        }
+        let features = KernelFeatures { syn_cookies: false, ..KernelFeatures::ask() };
+        let request = AttachRequest {
+            interface: Some("lo".to_owned()),
+            features: Some(features),
+            ..AttachRequest::default()
+        };
+        let filter = BestFilter::attach(&request).unwrap();
+        assert_eq!(filter.tier(), Some(Tier::Nftables));
+        let why = filter.why_not_better().join("; ");
+        assert!(why.contains("this kernel has no bpf_tcp_raw_gen_syncookie_ipv4"), "{why}");
+        assert!(why.contains("no listening socket"), "{why}");
+    });
+}
+
+/// `nft flush ruleset` is the first line of many a firewall's file.
+#[test]
+fn a_table_that_is_gone_is_made_anew_and_empty() {
+    with_nftables(|| {
+        let (_listener, server) = listen("127.0.0.1");
+        let mut filter = attach(9).unwrap();
+        filter.ban(&ban("127.7.7.7", LONG_MS), wall_ms()).unwrap();
+        nft("flush ruleset");
+        connect("127.7.7.7", server);
+        filter.remake().unwrap();
+        assert_eq!(filter.counters().unwrap().bans_held, 0);
+        filter.ban(&ban("127.7.7.7", LONG_MS), wall_ms()).unwrap();
+        cannot_connect("127.7.7.7", server);
+        let keys = [source("127.7.7.7").counted(), source("127.9.9.9").counted()];
+        filter.unban_all(&keys).unwrap();
+        connect("127.7.7.7", server);
+    });
+}
+
+/// A name that is spelt wrong is told before anything that permission or BPF lacks.
+#[test]
+fn an_interface_that_is_not_there_is_no_reason_to_fall_back() {
+    with_nftables(|| {
+        let request =
+            AttachRequest { interface: Some("nosuch".to_owned()), ..AttachRequest::default() };
+        let error = BestFilter::attach(&request).unwrap_err();
+        assert!(matches!(error, AttachError::InterfaceUnknown { .. }), "{error}");
     });
 }

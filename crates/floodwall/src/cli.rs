@@ -59,10 +59,10 @@ pub struct RunArgs {
     /// Act on decisions. Without it Floodwall only records what it would do (shadow mode)
     #[arg(long)]
     pub protect: bool,
-    /// Network interface for the kernel filter, such as eth0. Without it the filter sits on the
-    /// listening sockets
+    /// Network interface for the kernel filter, such as eth0; may be given several times. Without it
+    /// the filter sits on the listening sockets
     #[arg(long, value_name = "NAME")]
-    pub interface: Option<String>,
+    pub interface: Vec<String>,
     /// Where the record of incidents is kept [default: /var/lib/floodwall as root, else
     /// ~/.local/state/floodwall]
     #[arg(long, value_name = "DIR")]

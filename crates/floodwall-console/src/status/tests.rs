@@ -23,6 +23,8 @@ fn quiet() -> Status {
         kernel: KernelStatus {
             tier: KernelTier::SocketFilter,
             interface: None,
+            interfaces: vec![],
+            not_done: vec![],
             why_not_better: Some("no interface is named in the configuration".into()),
             dropped_packets: None,
         },
@@ -50,6 +52,8 @@ fn under_attack() -> Status {
         kernel: KernelStatus {
             tier: KernelTier::XdpGeneric,
             interface: Some("eth0".into()),
+            interfaces: vec![],
+            not_done: vec![],
             why_not_better: Some("the driver of eth0 has no native XDP".into()),
             dropped_packets: Some(48_211),
         },
@@ -96,6 +100,7 @@ fn under_attack() -> Status {
             records_unsaved: 1,
             records_lost: 0,
             store_failures: 4,
+            bans_refused: 0,
         },
         ..quiet
     }
@@ -109,6 +114,47 @@ fn a_quiet_host() {
 #[test]
 fn a_host_under_attack_shows_its_weaknesses() {
     crate::golden::check("status_attack.txt", &status_text(&under_attack()));
+}
+
+#[test]
+fn bans_that_do_not_stand_are_a_weakness() {
+    let health = Health { bans_refused: 3, ..Health::default() };
+    let text = status_text(&Status { health, ..quiet() });
+    assert!(text.contains("3 bans not carried out, or not in the kernel"), "{text}");
+}
+
+/// What the tier in force does not do is told, and each of several interfaces tells its own tier.
+#[test]
+fn a_weaker_tier_says_what_it_does_not_do() {
+    let interface = |name: &str, tier, why: Option<&str>| InterfaceStatus {
+        name: name.into(),
+        tier,
+        why_not_better: why.map(String::from),
+    };
+    let kernel = KernelStatus {
+        tier: KernelTier::Nftables,
+        interface: Some("eth0, tun0".into()),
+        interfaces: vec![
+            interface("eth0", KernelTier::XdpNative, None),
+            interface("tun0", KernelTier::Nftables, Some("it is a tunnel")),
+        ],
+        not_done: vec!["rules for packets".into(), "guards".into()],
+        why_not_better: Some("it is a tunnel".into()),
+        dropped_packets: Some(7),
+    };
+    let text = status_text(&Status { kernel, ..quiet() });
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "banned sources are dropped in an nftables set; 7 packets dropped eth0: in the network",
+        "tun0: in an nftables set; not better because it is a tunnel",
+        "not done there: rules for packets; guards",
+    ] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    let kernel = KernelStatus { tier: KernelTier::None, ..quiet().kernel };
+    let text = status_text(&Status { kernel, ..quiet() });
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("no filter: banned sources are closed by the gateway"), "{words}");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use floodwall_model::Mode;
 
 use super::{
-    AlarmStatus, BaselineState, BaselineStatus, Health, KernelStatus, KernelTier, PacketsStatus,
-    Rates, ReasonCount, RuleStatus, Status, packets_text,
+    AlarmStatus, BaselineState, BaselineStatus, Health, InterfaceStatus, KernelStatus, KernelTier,
+    PacketsStatus, Rates, ReasonCount, RuleStatus, Status, packets_text,
 };
 use crate::summary::{IncidentKind, IncidentSummary};
 use crate::verdict;
@@ -41,6 +41,12 @@ pub fn status_text_with(status: &Status, packets: Option<&PacketsStatus>) -> Str
         .collect();
     line("listening", listeners.join(", "));
     line("kernel", kernel_words(&status.kernel));
+    for interface in &status.kernel.interfaces {
+        line("", interface_words(interface));
+    }
+    if !status.kernel.not_done.is_empty() {
+        line("", format!("not done there: {}", status.kernel.not_done.join("; ")));
+    }
     line("traffic", traffic_words(&status.rates));
     line("baseline", baseline_words(&status.baseline));
     line("incident", incident_words(status.open_incident.as_ref(), status.at_ms));
@@ -77,17 +83,32 @@ const fn mode_words(mode: Mode) -> &'static str {
 }
 
 fn kernel_words(kernel: &KernelStatus) -> String {
-    let mut text = format!("banned sources are dropped {}", tier_words(kernel.tier));
-    if let Some(interface) = &kernel.interface {
+    let mut text = match kernel.tier {
+        KernelTier::None => {
+            "no filter: banned sources are closed by the gateway after they have connected".into()
+        }
+        tier => format!("banned sources are dropped {}", tier_words(tier)),
+    };
+    // The lower tiers sit on no interface.
+    if let (Some(interface), KernelTier::XdpNative | KernelTier::XdpGeneric) =
+        (&kernel.interface, kernel.tier)
+    {
         text.push_str(&format!(" on {interface}"));
     }
     if let Some(packets) = kernel.dropped_packets {
         text.push_str(&format!("; {} dropped", count(packets, "packet")));
     }
-    if let Some(why) = &kernel.why_not_better {
+    // Of several interfaces each has its own reason.
+    if let (Some(why), true) = (&kernel.why_not_better, kernel.interfaces.is_empty()) {
         text.push_str(&format!("; not better because {why}"));
     }
     text
+}
+
+fn interface_words(interface: &InterfaceStatus) -> String {
+    let why = interface.why_not_better.as_ref();
+    let why = why.map_or(String::new(), |why| format!("; not better because {why}"));
+    format!("{}: {}{why}", interface.name, tier_words(interface.tier))
 }
 
 const fn tier_words(tier: KernelTier) -> &'static str {
@@ -95,7 +116,8 @@ const fn tier_words(tier: KernelTier) -> &'static str {
         KernelTier::XdpNative => "in the network driver (XDP, native)",
         KernelTier::XdpGeneric => "at the head of the network stack (XDP, generic)",
         KernelTier::SocketFilter => "at the listening socket",
-        KernelTier::None => "not in the kernel: after they have connected",
+        KernelTier::Nftables => "in an nftables set",
+        KernelTier::None => "nowhere in the kernel",
     }
 }
 
@@ -207,6 +229,10 @@ fn health_words(health: &Health) -> Vec<String> {
             let name = &table.name;
             weaknesses.push(format!("{name}: {places} places used ({}){displaced}", share(used)));
         }
+    }
+    if health.bans_refused > 0 {
+        let bans = count(health.bans_refused, "ban");
+        weaknesses.push(format!("{bans} not carried out, or not in the kernel"));
     }
     if health.records_unsaved > 0 && health.store_failures > 0 {
         let records = count(health.records_unsaved, "incident record");

@@ -69,6 +69,19 @@ impl Guards {
     pub const fn any(self) -> bool {
         self.syn_proof || self.tcp_state || self.udp_solicited || self.icmp
     }
+
+    /// The names of those that stand, for people.
+    pub fn names(self) -> Vec<&'static str> {
+        [
+            (self.syn_proof, "SYN proof"),
+            (self.tcp_state, "TCP state"),
+            (self.udp_solicited, "UDP asked for"),
+            (self.icmp, "ICMP rate"),
+        ]
+        .into_iter()
+        .filter_map(|(stands, name)| stands.then_some(name))
+        .collect()
+    }
 }
 
 /// A proposal: everything that shall be in force from now on.

@@ -55,7 +55,10 @@ impl NodeDefence {
                 ..EngineConfig::default()
             },
             mode: Mode::Protect,
-            interface,
+            // A demo that was given no interface stays on its own sockets: the host's firewall is
+            // none of its business.
+            nftables: interface.is_some(),
+            interfaces: interface.into_iter().collect(),
             kernel: KernelWishes::default(),
             database: state.0.join("floodwall.db"),
             control_socket: None,

@@ -82,16 +82,14 @@ fn reload(node: &mut Node, args: &RunArgs) {
 fn configuration(args: &RunArgs) -> Result<Config, Failure> {
     let mut config = match (&args.config, &args.origin) {
         (Some(file), _) => Config::load(file)?,
-        (None, Some(origin)) => {
-            Config::for_origin(origin, &args.listen, args.interface.as_deref())?
-        }
+        (None, Some(origin)) => Config::for_origin(origin, &args.listen, &args.interface)?,
         (None, None) => return Err("an origin or a configuration file is needed".into()),
     };
     if args.protect {
         config.mode = Mode::Protect;
     }
-    if args.interface.is_some() {
-        config.interface.clone_from(&args.interface);
+    if !args.interface.is_empty() {
+        config.interfaces = Config::checked_interfaces(&args.interface)?;
     }
     if let Some(state_dir) = &args.state_dir {
         config.state_dir.clone_from(state_dir);
@@ -111,7 +109,7 @@ fn announce(node: &Node, config: &Config) {
     for (address, tls) in node.listening() {
         tracing::info!(%address, tls, "listening");
     }
-    if node.kernel().interface().is_none() {
+    if node.kernel().interfaces().is_empty() {
         tracing::info!(
             "no interface is given, so floods of packets are not looked for; name it with \
              --interface or `interface` to have them stopped"

@@ -12,7 +12,7 @@ use super::top;
 
 /// The keys known in `[kernel]`.
 pub(super) const KEYS: &[&str] =
-    &["allow", "udp_services", "source_rate", "source_connection_rate", "sanity"];
+    &["interfaces", "allow", "udp_services", "source_rate", "source_connection_rate", "sanity"];
 
 /// Below these one ordinary visitor would feel it: a page with pictures comes to some hundred packets
 /// and a dozen connections.
@@ -78,6 +78,18 @@ pub(super) fn read(reader: &mut Reader<'_>, top: &dyn TableLike) -> KernelConfig
     let source_connection_rate = rate("source_connection_rate", SOURCE_CONNECTION_RATE_MIN);
     let sanity = reader.boolean(table, "sanity").is_none_or(|sanity| sanity.value);
     KernelConfig { allow, udp_services, source_rate, source_connection_rate, sanity }
+}
+
+/// The interfaces, if they are named here and not by `interface` at the top.
+pub(super) fn read_interfaces(reader: &mut Reader<'_>, top: &dyn TableLike) -> Option<Vec<String>> {
+    let table = top.get("kernel")?.as_table_like()?;
+    let read = reader.list(table, "interfaces", |name| Ok::<_, String>(name.to_owned()))?;
+    let line = reader.key_line(table, "interfaces");
+    let names: Vec<String> = read.into_iter().map(|at| at.value).collect();
+    for what in top::check_interfaces(&names) {
+        reader.wrong(line, format!("`interfaces`: {what}"));
+    }
+    Some(names)
 }
 
 /// Notes an allow list that the kernel's tables would not hold.

@@ -23,6 +23,7 @@
 //! key = "privkey.pem"
 //!
 //! [kernel]                           # all optional
+//! interfaces = ["eth0", "eth1"]      # several, instead of `interface` above
 //! allow = ["203.0.113.0/24"]         # whose packets are never dropped, beside the above
 //! udp_services = [51820]             # beside the ports that programs are bound to
 //! source_rate = 20_000               # most packets a second from one address; absent: any number
@@ -57,6 +58,10 @@ use reader::Reader;
 /// Largest file read. When larger: a mistake, since it can be no configuration.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// Interfaces that the kernel filter may sit on. Each has a filter with tables of its own, some
+/// tens of megabytes.
+pub const INTERFACES_MAX: usize = 8;
+
 /// Ports tried for the default listener, the first that no origin on this host uses: the most
 /// usual origin is port 8080 of this very host.
 const LISTEN_PORTS: [u16; 3] = [8080, 8081, 8082];
@@ -71,8 +76,9 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Where TLS is spoken.
     pub listen_tls: Vec<SocketAddr>,
-    /// The interface of the kernel filter; `None`: filter at the listening sockets only.
-    pub interface: Option<String>,
+    /// The interfaces of the kernel filter, at most [`INTERFACES_MAX`]; none: filter at the listening
+    /// sockets only.
+    pub interfaces: Vec<String>,
     /// The directory of the data file.
     pub state_dir: PathBuf,
     /// The control socket.
@@ -110,12 +116,12 @@ impl Config {
         reader.finish(name).map(|()| config)
     }
 
-    /// The configuration of `floodwall run --origin URL [--listen ADDRESS]… [--interface NAME]`: one
+    /// The configuration of `floodwall run --origin URL [--listen ADDRESS]… [--interface NAME]…`: one
     /// site for every host name.
     pub fn for_origin(
         origin: &str,
         listen: &[String],
-        interface: Option<&str>,
+        interfaces: &[String],
     ) -> Result<Config, Mistakes> {
         let mut mistakes = Vec::new();
         let mut wrong = |argument: &str, message: String| {
@@ -132,11 +138,11 @@ impl Config {
                 Err(what) => wrong("--listen", what),
             }
         }
-        if let Some(Err(what)) = interface.map(top::check_interface) {
+        for what in top::check_interfaces(interfaces) {
             wrong("--interface", what);
         }
         let mut config = Config { listen: addresses, ..Config::empty() };
-        config.interface = interface.map(String::from);
+        config.interfaces = interfaces.to_vec();
         if let Some(origin) = parsed {
             config.sites.push(SiteConfig { names: Vec::new(), origin, certificate: None });
         }
@@ -147,6 +153,14 @@ impl Config {
             wrong("--origin", what);
         }
         Mistakes::found(None, mistakes).map_or(Ok(config), Err)
+    }
+
+    /// The interfaces of `--interface` beside a file, checked as those in it.
+    pub fn checked_interfaces(names: &[String]) -> Result<Vec<String>, Mistakes> {
+        let place = || Place::Argument("--interface".into());
+        let wrong = top::check_interfaces(names).into_iter();
+        let mistakes = wrong.map(|message| Mistake { place: place(), message }).collect();
+        Mistakes::found(None, mistakes).map_or(Ok(names.to_vec()), Err)
     }
 
     /// Whose packets the kernel filter never drops, each once.
@@ -166,7 +180,7 @@ impl Config {
             mode: Mode::default(),
             listen: Vec::new(),
             listen_tls: Vec::new(),
-            interface: None,
+            interfaces: Vec::new(),
             state_dir: paths::state_dir_default(),
             control_socket: paths::control_socket_default(),
             operators: Vec::new(),

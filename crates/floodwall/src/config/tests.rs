@@ -77,7 +77,7 @@ fn the_whole_file_is_read() {
     assert_eq!(config.mode, Mode::Protect);
     assert_eq!(config.listen, ["0.0.0.0:80".parse().unwrap(), "[::]:80".parse().unwrap()]);
     assert_eq!(config.listen_tls, ["0.0.0.0:443".parse().unwrap()]);
-    assert_eq!(config.interface.as_deref(), Some("eth0"));
+    assert_eq!(config.interfaces, ["eth0"]);
     assert_eq!(config.operators, ["198.51.100.0/24".parse().unwrap()]);
     assert_eq!(config.trusted_proxies, ["2001:db8::7".parse().unwrap()]);
     assert_eq!(config.sites.len(), 3);
@@ -101,7 +101,7 @@ fn the_whole_file_is_read() {
 #[test]
 fn the_default_listener_keeps_out_of_the_origins_way() {
     let port =
-        |origin: &str| Config::for_origin(origin, &[], None).map(|config| config.listen[0].port());
+        |origin: &str| Config::for_origin(origin, &[], &[]).map(|config| config.listen[0].port());
     assert_eq!(port("http://127.0.0.1:3000"), Ok(8080));
     assert_eq!(port("http://127.0.0.1:8080"), Ok(8081));
     assert_eq!(port("http://localhost:8080"), Ok(8081));
@@ -113,15 +113,44 @@ fn the_default_listener_keeps_out_of_the_origins_way() {
 }
 
 #[test]
+fn one_interface_or_several() {
+    let site = "[site.\"a.example\"]\norigin = \"http://127.0.0.1:3000\"\n";
+    for (text, expected) in [
+        ("", Ok(vec![])),
+        ("interface = \"eth0\"\n", Ok(vec!["eth0"])),
+        ("[kernel]\ninterfaces = [\"eth0\"]\n", Ok(vec!["eth0"])),
+        ("[kernel]\ninterfaces = [\"eth0\", \"eth1\"]\n", Ok(vec!["eth0", "eth1"])),
+        ("interface = \"eth0\"\n[kernel]\ninterfaces = [\"eth1\"]\n", Err("both given")),
+        ("[kernel]\ninterfaces = [\"eth0\", \"eth0\"]\n", Err("`eth0` is given twice")),
+        ("[kernel]\ninterfaces = [\"a/b\"]\n", Err("not a name of an interface")),
+        (
+            "[kernel]\ninterfaces = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\", \"i\"]\n",
+            Err("9 are given; at most 8"),
+        ),
+    ] {
+        match (parse(&format!("{text}{site}")), expected) {
+            (Ok(config), Ok(interfaces)) => assert_eq!(config.interfaces, interfaces, "{text}"),
+            (Err(mistakes), Err(why)) => {
+                assert!(mistakes.to_string().contains(why), "{text}: {mistakes}");
+            }
+            (found, expected) => panic!("{text}: {found:?} and not {expected:?}"),
+        }
+    }
+    let twice = ["eth0".to_owned(), "eth0".to_owned()];
+    let error = Config::checked_interfaces(&twice).unwrap_err().to_string();
+    assert!(error.contains("--interface: `eth0` is given twice"), "{error}");
+}
+
+#[test]
 fn a_command_line_is_checked_like_a_file() {
     let listen = ["127.0.0.1:8081".to_owned(), "[::1]:8081".to_owned()];
-    let config = Config::for_origin("http://127.0.0.1:8080", &listen, Some("lo")).unwrap();
+    let config = Config::for_origin("http://127.0.0.1:8080", &listen, &["lo".into()]).unwrap();
     assert_eq!(config.listen.len(), 2);
-    assert_eq!(config.interface.as_deref(), Some("lo"));
+    assert_eq!(config.interfaces, ["lo"]);
     assert_eq!(config.sites[0].names, Vec::<String>::new());
 
     let listen = ["8081".to_owned(), "127.0.0.1:1".to_owned(), "127.0.0.1:1".to_owned()];
-    let wrong = Config::for_origin("127.0.0.1:8080", &listen, Some("eth0:1")).unwrap_err();
+    let wrong = Config::for_origin("127.0.0.1:8080", &listen, &["eth0:1".into()]).unwrap_err();
     assert_eq!(
         wrong.to_string(),
         "\
@@ -131,7 +160,7 @@ fn a_command_line_is_checked_like_a_file() {
 --interface: `eth0:1` is not a name of an interface, such as eth0
 4 mistakes in the command line"
     );
-    let own = Config::for_origin("http://127.0.0.1:80", &["0.0.0.0:80".into()], None).unwrap_err();
+    let own = Config::for_origin("http://127.0.0.1:80", &["0.0.0.0:80".into()], &[]).unwrap_err();
     assert!(own.to_string().starts_with("--origin: port 80 of this host"), "{own}");
 }
 

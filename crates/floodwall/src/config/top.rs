@@ -7,7 +7,7 @@ use toml_edit::TableLike;
 
 use super::nearest::nearest;
 use super::reader::{At, Reader};
-use super::{Config, kernel, limits, site};
+use super::{Config, INTERFACES_MAX, kernel, limits, site};
 
 /// The keys known at the top.
 pub(super) const KEYS: &[&str] = &[
@@ -60,7 +60,7 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &dyn TableLike) -> (Config, P
         table.contains_key("listen_tls").then(|| reader.key_line(table, "listen_tls"));
     if let Some(At { value, line }) = reader.string(table, "interface") {
         match check_interface(&value) {
-            Ok(()) => config.interface = Some(value),
+            Ok(()) => config.interfaces = vec![value],
             Err(what) => reader.wrong(line, format!("`interface`: {what}")),
         }
     }
@@ -86,6 +86,13 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &dyn TableLike) -> (Config, P
     places.sites = site::read_all(reader, table);
     config.sites = places.sites.iter().filter_map(|read| read.site.clone()).collect();
     config.kernel = kernel::read(reader, table);
+    if let Some(interfaces) = kernel::read_interfaces(reader, table) {
+        if table.contains_key("interface") {
+            let line = reader.key_line(table, "interface");
+            reader.wrong(line, "`interface` and `interfaces` in [kernel] are both given; keep one");
+        }
+        config.interfaces = interfaces;
+    }
     kernel::check_room(reader, &config.allowed());
     config.limits = limits::read(reader, table);
     (config, places)
@@ -145,6 +152,23 @@ pub(super) fn check_interface(name: &str) -> Result<(), String> {
         return Err(format!("`{name}` is longer than the {INTERFACE_BYTES_MAX} bytes allowed"));
     }
     Ok(())
+}
+
+/// What is wrong with a list of interfaces.
+pub(super) fn check_interfaces(names: &[String]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        if let Err(what) = check_interface(name) {
+            wrong.push(what);
+        }
+        if names.iter().take(at).any(|earlier| earlier == name) {
+            wrong.push(format!("`{name}` is given twice"));
+        }
+    }
+    if names.len() > INTERFACES_MAX {
+        wrong.push(format!("{} are given; at most {INTERFACES_MAX} are possible", names.len()));
+    }
+    wrong
 }
 
 pub(super) fn read_prefixes(

@@ -169,10 +169,12 @@ impl EngineLoop {
     /// Whoever switches to shadow wants nobody refused from this moment: the bans go too.
     fn follow_mode(&mut self, mode: Mode, parts: &Parts) {
         if mode == Mode::Shadow && self.mode == Mode::Protect {
+            let mut lifted = Vec::with_capacity(self.banned.len());
             for (source, _) in self.banned.drain() {
                 parts.bans.unban(source);
-                parts.kernel.unban(source.counted());
+                lifted.push(source.counted());
             }
+            parts.kernel.unban_all(lifted);
         }
         self.mode = mode;
         self.engine.set_mode(mode);
@@ -200,12 +202,9 @@ impl EngineLoop {
         }
         self.fillings = fillings;
         let protected = lock(&parts.protected).clone();
-        for ban in self.banned.values().filter(|ban| now_ms < ban.until_ms) {
-            if let Ok(checked) = ban.check(&protected) {
-                // Where the kernel does not take it, the board still closes.
-                parts.kernel.ban(&checked, now_ms);
-            }
-        }
+        let lasting = self.banned.values().filter(|ban| now_ms < ban.until_ms);
+        let bans = lasting.filter_map(|ban| ban.check(&protected).ok()).collect();
+        parts.kernel.ban_all(bans, now_ms);
     }
 
     /// Says that an origin fails requests, at most once a minute: nobody looks at counters first.

@@ -10,9 +10,11 @@ mod kernel;
 mod limits;
 mod link;
 mod neighbours;
+mod nft_keeper;
 mod numbers;
 mod packet_loop;
 mod ports;
+mod seat;
 mod status;
 
 use std::net::SocketAddr;
@@ -39,7 +41,7 @@ use crate::config::{Config, SiteConfig};
 use engine_loop::{EngineLoop, View};
 pub use error::NodeError;
 use kernel::FilterRequest;
-pub use kernel::Kernel;
+pub use kernel::{InterfaceTier, Kernel};
 use numbers::{IncidentNumbers, rule_ids};
 use packet_loop::PacketLoop;
 
@@ -61,8 +63,10 @@ pub struct NodeConfig {
     pub engine: EngineConfig,
     /// Whether to act.
     pub mode: Mode,
-    /// Where to put the kernel filter.
-    pub interface: Option<String>,
+    /// Where to put the kernel filter; none: on the listening sockets.
+    pub interfaces: Vec<String>,
+    /// Whether a table of the host's nftables may be made where BPF cannot be had.
+    pub nftables: bool,
     /// What the kernel filter has to know.
     pub kernel: KernelWishes,
     /// The database.
@@ -175,7 +179,8 @@ impl NodeConfig {
             },
             engine: EngineConfig::default(),
             mode: config.mode,
-            interface: config.interface.clone(),
+            interfaces: config.interfaces.clone(),
+            nftables: true,
             kernel: KernelWishes {
                 allow: config.allowed(),
                 udp_services: config.kernel.udp_services.clone(),
@@ -325,7 +330,7 @@ impl Node {
         let fixed = [
             ("state_dir", config.database != self.config.database),
             ("control_socket", config.control_socket != self.config.control_socket),
-            ("interface", config.interface != self.config.interface),
+            ("interface", config.interfaces != self.config.interfaces),
             ("sanity", config.kernel.sanity != self.config.kernel.sanity),
         ];
         if let Some((key, _)) = fixed.iter().find(|(_, changed)| *changed) {
@@ -369,11 +374,13 @@ impl Drop for Node {
 
 fn attach_kernel(config: &NodeConfig, gateway: &Gateway) -> Result<Kernel, NodeError> {
     let request = FilterRequest {
-        interface: config.interface.clone(),
+        interfaces: config.interfaces.clone(),
         sanity: config.kernel.sanity,
+        nftables: config.nftables,
         state_file: config.database.with_file_name(SYNCOOKIES_NOTE),
+        features: None,
     };
-    let loopback = config.interface.as_deref() == Some("lo");
+    let loopback = is_loopback(&config.interfaces);
     let services = packet_loop::services(&config.kernel.udp_services, loopback, gateway);
     Ok(Kernel::attach(request, config.kernel.allow.clone(), services, gateway)?)
 }
@@ -398,9 +405,13 @@ fn protected(config: &NodeConfig) -> Protected {
     Protected {
         prefixes,
         // On the loopback interface everybody has a loopback address.
-        loopback_is_bannable: config.loopback_is_bannable
-            || config.interface.as_deref() == Some("lo"),
+        loopback_is_bannable: config.loopback_is_bannable || is_loopback(&config.interfaces),
     }
+}
+
+/// Whether the filter sits on the loopback interface too.
+fn is_loopback(interfaces: &[String]) -> bool {
+    interfaces.iter().any(|name| name == "lo")
 }
 
 /// Answers what is asked over the control socket.

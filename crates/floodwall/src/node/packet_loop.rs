@@ -9,11 +9,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use floodwall_engine::packet::{PacketEffect, PacketEngine, PacketEngineConfig, PacketStatus};
+use floodwall_model::RuleId;
 use floodwall_model::packet::{CheckedPacketPlan, Guards};
 use floodwall_xdp::{BanError, PlanApplied, Services};
 
 use super::numbers::IncidentNumbers;
-use super::{Parts, lock, neighbours, ports};
+use super::{Parts, is_loopback, lock, neighbours, ports};
 use crate::clock::now_ms;
 
 /// Length of a tick.
@@ -34,6 +35,8 @@ pub(crate) struct PacketsView {
     pub(crate) guards: Guards,
     /// Why others that are wanted do not.
     pub(crate) guards_refused: Vec<String>,
+    /// Rules of the plan that the tier in force cannot hold.
+    pub(crate) rules_refused: Vec<RuleId>,
 }
 
 /// The thread's state.
@@ -46,6 +49,7 @@ pub(crate) struct PacketLoop {
     applied: bool,
     standing: Guards,
     refused: Vec<String>,
+    rules_refused: Vec<RuleId>,
     interface_ms: u64,
     host_ms: u64,
     warned_ms: Option<u64>,
@@ -60,6 +64,7 @@ impl PacketLoop {
             applied: true,
             standing: Guards::default(),
             refused: Vec::new(),
+            rules_refused: Vec::new(),
             interface_ms: 0,
             host_ms: now_ms(),
             warned_ms: None,
@@ -87,8 +92,7 @@ impl PacketLoop {
     fn tick(&mut self, parts: &Parts, now_ms: u64) {
         if now_ms >= self.interface_ms + INTERFACE_EVERY_MS {
             self.interface_ms = now_ms;
-            // A new filter is an empty one.
-            self.applied &= !parts.kernel.follow_interface(now_ms);
+            self.applied &= !parts.kernel.follow_interfaces(now_ms);
         }
         if now_ms >= self.host_ms + HOST_EVERY_MS {
             self.host_ms = now_ms;
@@ -96,17 +100,26 @@ impl PacketLoop {
         }
         self.engine.set_mode(*lock(&parts.mode));
         match parts.kernel.read_batch(now_ms) {
-            Some(Ok(batch)) => {
-                for effect in self.engine.step(now_ms, &batch) {
-                    self.take(effect, parts);
+            Some(reading) => {
+                if let Some(error) = reading.error {
+                    self.warn(now_ms, &error);
                 }
-                self.applied &= !parts.kernel.needs_apply();
-                self.enforce(parts, now_ms);
-                self.show(parts);
+                if let Some(batch) = reading.batch {
+                    for effect in self.engine.step(now_ms, &batch) {
+                        self.take(effect, parts);
+                    }
+                    self.applied &= !parts.kernel.needs_apply();
+                    self.enforce(parts, now_ms);
+                    self.show(parts);
+                }
             }
-            Some(Err(error)) => self.warn(now_ms, &error),
             // The engine is not told of silence that is only blindness.
-            None => self.show_nothing(parts),
+            None => {
+                // No new plan comes, but what the last one wanted ends.
+                self.applied = false;
+                self.enforce(parts, now_ms);
+                self.show_nothing(parts);
+            }
         }
     }
 
@@ -128,20 +141,33 @@ impl PacketLoop {
     fn enforce(&mut self, parts: &Parts, now_ms: u64) {
         let (false, Some(plan)) = (self.applied, &self.plan) else { return };
         match parts.kernel.apply(plan, now_ms) {
-            Some(Ok(applied)) => {
+            Ok(applied) => {
                 self.applied = true;
                 self.tell(applied);
             }
-            Some(Err(error)) => self.warn(now_ms, &error),
-            None => {}
+            Err(error) => self.warn(now_ms, &error),
         }
     }
 
     /// Says what came to stand and what does not. Guards rise and fall no faster than the engine's
     /// patience, so that these lines are few.
     fn tell(&mut self, applied: PlanApplied) {
+        if applied.rules_refused != self.rules_refused {
+            if !applied.rules_refused.is_empty() {
+                let ids: Vec<String> =
+                    applied.rules_refused.iter().map(|rule| rule.to_string()).collect();
+                tracing::warn!(
+                    "rules for packets not carried out, or not on every interface: {}; `floodwall \
+                     status` says why",
+                    ids.join(", ")
+                );
+            }
+            self.rules_refused = applied.rules_refused;
+        }
         if applied.guards != self.standing {
-            tracing::info!(guards = guard_names(applied.guards), "guards");
+            let names = applied.guards.names().join(", ");
+            let names = if names.is_empty() { "none" } else { &names };
+            tracing::info!(guards = names, "guards");
             self.standing = applied.guards;
         }
         if applied.guards_refused != self.refused {
@@ -168,31 +194,23 @@ impl PacketLoop {
         if view.packets.guards_refused != self.refused {
             view.packets.guards_refused.clone_from(&self.refused);
         }
+        view.packets.rules_refused.clone_from(&self.rules_refused);
     }
 
     fn show_nothing(&mut self, parts: &Parts) {
         self.standing = Guards::default();
-        lock(&parts.view).packets = PacketsView::default();
+        lock(&parts.view).packets = PacketsView {
+            guards_refused: self.refused.clone(),
+            rules_refused: self.rules_refused.clone(),
+            ..PacketsView::default()
+        };
     }
-}
-
-fn guard_names(guards: Guards) -> String {
-    let names: Vec<&str> = [
-        (guards.syn_proof, "SYN proof"),
-        (guards.tcp_state, "TCP state"),
-        (guards.udp_solicited, "UDP asked for"),
-        (guards.icmp, "ICMP rate"),
-    ]
-    .into_iter()
-    .filter_map(|(stands, name)| stands.then_some(name))
-    .collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 /// Looks up what changes on the host by itself, and tells the kernel filter and the check of bans.
 pub(crate) fn refresh(parts: &Parts) {
     let wishes = lock(&parts.wishes).clone();
-    let loopback = parts.kernel.interface() == Some("lo");
+    let loopback = is_loopback(parts.kernel.interfaces());
     parts.kernel.set_services(services(&wishes.udp_services, loopback, &parts.gateway));
     parts.kernel.set_source_rates(wishes.source_rates);
     let mut protected = wishes.protected;

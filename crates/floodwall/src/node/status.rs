@@ -1,15 +1,15 @@
 //! The status of a node, put together from its parts for the console.
 
 use floodwall_console::status::{
-    AlarmStatus, BaselineState, BaselineStatus, Health, KernelStatus, KernelTier, ListenerStatus,
-    PacketReasonCount, PacketRuleStatus, PacketsStatus, Rates, ReasonCount, RuleStatus, SiteStatus,
-    Status, TableUse,
+    AlarmStatus, BaselineState, BaselineStatus, Health, InterfaceStatus, KernelStatus, KernelTier,
+    ListenerStatus, PacketReasonCount, PacketRuleStatus, PacketsStatus, Rates, ReasonCount,
+    RuleStatus, SiteStatus, Status, TableUse,
 };
 use floodwall_model::{Mode, Reason};
 use floodwall_xdp::Tier;
 
 use super::engine_loop::View;
-use super::{Parts, lock};
+use super::{InterfaceTier, Kernel, Parts, lock};
 use crate::clock::now_ms;
 
 /// What the node is doing now.
@@ -37,17 +37,7 @@ pub(crate) fn status(parts: &Parts) -> Status {
             .into_iter()
             .map(|(address, tls)| ListenerStatus { address: address.to_string(), tls })
             .collect(),
-        kernel: KernelStatus {
-            tier: match parts.kernel.tier() {
-                Some(Tier::XdpNative) => KernelTier::XdpNative,
-                Some(Tier::XdpGeneric) => KernelTier::XdpGeneric,
-                Some(Tier::SocketFilter) => KernelTier::SocketFilter,
-                None => KernelTier::None,
-            },
-            interface: parts.kernel.interface().map(str::to_owned),
-            why_not_better: parts.kernel.why_not_better(),
-            dropped_packets: parts.kernel.dropped_packets(),
-        },
+        kernel: kernel(&parts.kernel),
         rates: engine.map_or_else(Rates::default, |e| Rates {
             per_1s: e.per_1s_rps,
             per_10s: e.per_10s_rps,
@@ -88,23 +78,90 @@ pub(crate) fn status(parts: &Parts) -> Status {
             records_unsaved: stored.pending,
             records_lost: stored.lost,
             store_failures: stored.failed,
+            bans_refused: view.bans_refused + parts.kernel.refused_later(),
         },
     }
 }
 
+fn kernel(kernel: &Kernel) -> KernelStatus {
+    let interface = |found: InterfaceTier| InterfaceStatus {
+        name: found.name,
+        tier: tier(found.tier),
+        why_not_better: found.why_not_better,
+    };
+    let names = kernel.interfaces();
+    let several = names.len() > 1;
+    KernelStatus {
+        tier: tier(kernel.tier()),
+        interface: (!names.is_empty()).then(|| names.join(", ")),
+        interfaces: if several {
+            kernel.interface_tiers().into_iter().map(interface).collect()
+        } else {
+            Vec::new()
+        },
+        not_done: kernel
+            .tier()
+            .map_or(&[][..], Tier::cannot)
+            .iter()
+            .map(|w| w.to_string())
+            .collect(),
+        why_not_better: kernel.why_not_better(),
+        dropped_packets: kernel.dropped_packets(),
+    }
+}
+
+fn tier(tier: Option<Tier>) -> KernelTier {
+    match tier {
+        Some(Tier::XdpNative) => KernelTier::XdpNative,
+        Some(Tier::XdpGeneric) => KernelTier::XdpGeneric,
+        Some(Tier::SocketFilter) => KernelTier::SocketFilter,
+        Some(Tier::Nftables) => KernelTier::Nftables,
+        None => KernelTier::None,
+    }
+}
+
+/// What of the plan is not carried out; `None` where all of it is.
+fn not_carried_out(parts: &Parts, view: &View) -> Option<String> {
+    let mut why = Vec::new();
+    let below_xdp = parts.kernel.tier().filter(|tier| !tier.is_xdp());
+    if let (Some(tier), false) = (below_xdp, parts.kernel.sees_packets()) {
+        why.push(format!("the tier in force ({}) has none", tier.name()));
+    }
+    if !parts.kernel.sees_packets() {
+        let reason = parts.kernel.why_not_better();
+        why.push(reason.unwrap_or_else(|| "the kernel filter is not on an interface".to_owned()));
+    } else {
+        // Some have it and others do not; nothing comes over those that are gone.
+        let without =
+            |found: &InterfaceTier| !found.is_gone && !found.tier.is_some_and(Tier::is_xdp);
+        for found in parts.kernel.interface_tiers().into_iter().filter(without) {
+            let reason = found.why_not_better.unwrap_or_default();
+            why.push(format!(
+                "{} has no filter that could (the others carry them out): {reason}",
+                found.name
+            ));
+        }
+    }
+    let packets = &view.packets;
+    if !packets.rules_refused.is_empty() {
+        let ids: Vec<String> = packets.rules_refused.iter().map(|id| id.to_string()).collect();
+        why.push(format!("rules of the plan that no filter holds: {}", ids.join(", ")));
+    }
+    if !packets.guards_refused.is_empty() {
+        why.push(format!("not all guards can stand: {}", packets.guards_refused.join("; ")));
+    }
+    (!why.is_empty()).then(|| why.join("; "))
+}
+
 /// `None` where no interface was given: nobody expects packets to be watched there.
 fn packets(parts: &Parts, view: &View, mode: Mode) -> Option<PacketsStatus> {
-    parts.kernel.interface()?;
+    if parts.kernel.interfaces().is_empty() {
+        return None;
+    }
     let refused = parts.kernel.refused().unwrap_or_default();
     let refused =
         refused.into_iter().map(|(reason, count)| PacketReasonCount { reason, count }).collect();
-    let not_carried_out_because = if parts.kernel.sees_packets() {
-        let refused = &view.packets.guards_refused;
-        (!refused.is_empty()).then(|| format!("not all guards can stand: {}", refused.join("; ")))
-    } else {
-        let why = parts.kernel.why_not_better();
-        Some(why.unwrap_or_else(|| "the kernel filter is not on an interface".to_owned()))
-    };
+    let not_carried_out_because = not_carried_out(parts, view);
     let Some(engine) = &view.packets.status else {
         return Some(PacketsStatus {
             not_carried_out_because,

@@ -81,8 +81,15 @@ pub struct Running {
 impl Running {
     /// Starts `floodwall run` with `args` and waits until `port` of 127.0.0.1 answers.
     pub fn start(args: &[&str], directory: &Path, port: u16) -> Running {
+        let mut command = floodwall();
+        command.arg("run").args(args);
+        Running::of(command, directory, port)
+    }
+
+    /// The same for a whole command, whose control socket must be in `directory`.
+    pub fn of(mut command: Command, directory: &Path, port: u16) -> Running {
         let log = std::fs::File::create(directory.join("log")).expect("a log");
-        let child = floodwall().arg("run").args(args).stderr(log).spawn().expect("floodwall runs");
+        let child = command.stderr(log).spawn().expect("floodwall runs");
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let socket = directory.join("control.sock");
         let mut running = Running { child, address, socket };

@@ -1,6 +1,7 @@
 //! What was found on the host: plain data. The names are those of `--json` and stay as they are;
 //! new ones may come.
 
+use floodwall_console::status::KernelTier;
 use serde::Serialize;
 
 /// What a trial came to.
@@ -87,8 +88,12 @@ pub(super) enum Limit {
 /// What a Floodwall that runs says of itself.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub(super) struct Running {
-    pub(super) tier: String,
+    pub(super) tier: KernelTier,
     pub(super) interface: Option<String>,
+    /// Each interface it was given, with the tier there.
+    pub(super) interfaces: Vec<(String, KernelTier)>,
+    /// What a better tier does and this one does not.
+    pub(super) not_done: Vec<String>,
     pub(super) why_not_better: Option<String>,
 }
 

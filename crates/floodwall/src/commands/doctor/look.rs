@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use floodwall_console::control::{Request, Response, ask};
+use floodwall_console::status::KernelTier;
 use floodwall_xdp::{
     AttachError, AttachRequest, DryRun, HostReport, KernelFeatures, KernelFilter, LinkFacts,
     NativeXdp, NftState, link, links, measure, nft_state, probe,
@@ -169,6 +170,7 @@ fn nftables() -> Trial {
         NftState::NotPermitted => {
             Trial::NotTried("`nft` is there, but this process lacks CAP_NET_ADMIN".to_owned())
         }
+        NftState::Taken => Trial::Fails("another Floodwall keeps its bans there now".to_owned()),
         NftState::Refused(why) => Trial::Fails(format!("the kernel does not take it: {why}")),
     }
 }
@@ -193,8 +195,18 @@ fn running() -> Option<Running> {
         return None;
     };
     let kernel = status.kernel;
-    let tier = serde_json::to_value(kernel.tier).ok()?.as_str()?.to_owned();
-    Some(Running { tier, interface: kernel.interface, why_not_better: kernel.why_not_better })
+    let mut interfaces: Vec<(String, KernelTier)> =
+        kernel.interfaces.into_iter().map(|found| (found.name, found.tier)).collect();
+    if interfaces.is_empty() {
+        interfaces.extend(kernel.interface.clone().map(|name| (name, kernel.tier)));
+    }
+    Some(Running {
+        tier: kernel.tier,
+        interface: kernel.interface,
+        interfaces,
+        not_done: kernel.not_done,
+        why_not_better: kernel.why_not_better,
+    })
 }
 
 fn read_word(path: &str) -> Option<String> {

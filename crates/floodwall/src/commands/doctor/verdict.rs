@@ -1,6 +1,7 @@
 //! What follows from the facts: the tier per interface and why not a better one, what to do next,
 //! and the ceiling. Pure; it must never promise what was not tried.
 
+use floodwall_console::status::KernelTier as Tier;
 use serde::Serialize;
 
 use super::facts::{Costs, Facts, Interface, Native, Running};
@@ -36,17 +37,6 @@ pub(super) struct Expected {
     pub(super) syn_proof: Option<String>,
 }
 
-/// The tiers, best first.
-#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Tier {
-    XdpNative,
-    XdpGeneric,
-    SocketFilter,
-    Nftables,
-    None,
-}
-
 /// What one core can look at, if it did nothing else.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize)]
 pub(super) struct Ceiling {
@@ -77,6 +67,21 @@ pub(super) fn judge(facts: &Facts) -> Verdict {
 
 fn expected(facts: &Facts, interface: &Interface) -> Expected {
     let name = Some(interface.name.clone());
+    if let Some(tier) = on_it(facts.running.as_ref(), &interface.name) {
+        let syn_proof = Some(syn_proof(facts, interface, tier).to_owned());
+        return Expected { interface: name, tier, why_not_better: vec![], syn_proof };
+    }
+    if interface.xdp_attached == Some(true) {
+        // As `floodwall run` has it: this is the operator's to mend, so it takes no weaker tier.
+        let why = "another XDP program sits there already, and nothing is ever replaced: \
+                   `floodwall run` does not start with this interface until it is gone";
+        return Expected {
+            interface: name,
+            tier: Tier::None,
+            why_not_better: vec![why.to_owned()],
+            syn_proof: None,
+        };
+    }
     if let Some(why) = no_xdp(facts, interface) {
         return below_xdp(facts, name, vec![format!("no XDP: {why}")]);
     }
@@ -97,7 +102,9 @@ fn expected(facts: &Facts, interface: &Interface) -> Expected {
 }
 
 fn makes_cookies(facts: &Facts) -> bool {
-    facts.xdp_program.works() && facts.costs.is_some_and(|costs| costs.syn_cookie_ns.is_some())
+    // The kernel took the program with the functions that make them. What one costs is measured
+    // only where a network of one's own may be entered, which says nothing about `run`.
+    facts.xdp_program.works()
 }
 
 /// Before it a TC program would stay behind after a crash.
@@ -125,13 +132,6 @@ fn syn_proof(facts: &Facts, interface: &Interface, tier: Tier) -> &'static str {
 }
 
 fn no_xdp(facts: &Facts, interface: &Interface) -> Option<String> {
-    if interface.xdp_attached == Some(true) {
-        return Some(if on_it(facts.running.as_ref(), &interface.name) {
-            "the Floodwall that is running sits there already".to_owned()
-        } else {
-            "another XDP program sits there already, and nothing is ever replaced".to_owned()
-        });
-    }
     if !interface.ethernet {
         return Some("this interface does not carry Ethernet frames".to_owned());
     }
@@ -141,10 +141,10 @@ fn no_xdp(facts: &Facts, interface: &Interface) -> Option<String> {
     facts.xdp_program.why_not().map(str::to_owned)
 }
 
-pub(super) fn on_it(running: Option<&Running>, interface: &str) -> bool {
-    running.is_some_and(|running| {
-        running.interface.as_deref() == Some(interface) && running.tier.starts_with("xdp")
-    })
+/// The XDP tier in which a Floodwall that runs sits on `interface`.
+pub(super) fn on_it(running: Option<&Running>, interface: &str) -> Option<Tier> {
+    let mut there = running?.interfaces.iter().filter(|(name, _)| name == interface);
+    there.find_map(|(_, tier)| matches!(tier, Tier::XdpNative | Tier::XdpGeneric).then_some(*tier))
 }
 
 fn below_xdp(facts: &Facts, interface: Option<String>, mut why: Vec<String>) -> Expected {
@@ -215,7 +215,9 @@ fn next_steps(facts: &Facts) -> Vec<String> {
         );
     }
     for interface in &facts.interfaces {
-        if interface.xdp_attached == Some(true) && !on_it(facts.running.as_ref(), &interface.name) {
+        if interface.xdp_attached == Some(true)
+            && on_it(facts.running.as_ref(), &interface.name).is_none()
+        {
             let name = &interface.name;
             steps.push(format!(
                 "Find out which XDP program sits on {name}: `ip link show dev {name}`. Floodwall \

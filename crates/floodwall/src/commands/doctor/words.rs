@@ -3,10 +3,11 @@
 
 use std::fmt::Write;
 
+use floodwall_console::status::KernelTier as Tier;
 use serde::Serialize;
 
 use super::facts::{Facts, Interface, Limit, Trial};
-use super::verdict::{Ceiling, Expected, Tier, Verdict, on_it};
+use super::verdict::{Ceiling, Expected, Verdict, on_it};
 
 /// Columns of the text.
 const WIDTH: usize = 96;
@@ -59,8 +60,24 @@ fn now(page: &mut Page, facts: &Facts) {
         );
         return;
     };
-    let on = running.interface.as_ref().map_or(String::new(), |name| format!(" on {name}"));
-    page.item("", &format!("A Floodwall is running; its kernel filter: {}{on}.", running.tier));
+    let asked = match (&running.interfaces[..], &running.interface) {
+        ([_, _, ..], _) => String::new(),
+        (_, Some(name)) if matches!(running.tier, Tier::XdpNative | Tier::XdpGeneric) => {
+            format!(" on {name}")
+        }
+        (_, Some(name)) => format!(" (asked for: {name})"),
+        (_, None) => String::new(),
+    };
+    let tier = tier_name(running.tier);
+    page.item("", &format!("A Floodwall is running; its kernel filter: {tier}{asked}."));
+    if let interfaces @ [_, _, ..] = &running.interfaces[..] {
+        for (name, tier) in interfaces {
+            page.item("  ", &format!("{name}: {}.", tier_name(*tier)));
+        }
+    }
+    if !running.not_done.is_empty() {
+        page.item("", &format!("Not done there: {}.", running.not_done.join("; ")));
+    }
     if let Some(why) = &running.why_not_better {
         page.item("", &format!("Why not a better one: {why}."));
     }
@@ -90,6 +107,16 @@ fn sits(page: &mut Page, label: &str, expected: &Expected) {
     }
 }
 
+const fn tier_name(tier: Tier) -> &'static str {
+    match tier {
+        Tier::XdpNative => "native XDP",
+        Tier::XdpGeneric => "generic XDP",
+        Tier::SocketFilter => "on the listening sockets",
+        Tier::Nftables => "an nftables set",
+        Tier::None => "none",
+    }
+}
+
 const fn tier_words(tier: Tier) -> &'static str {
     match tier {
         Tier::XdpNative => {
@@ -115,8 +142,10 @@ const fn tier_words(tier: Tier) -> &'static str {
 /// What is to be said about what sits on an interface, and about what was not tried there.
 fn attached(facts: &Facts, interface: &Interface, tier: Tier) -> Option<String> {
     match interface.xdp_attached {
-        Some(true) if on_it(facts.running.as_ref(), &interface.name) => None,
-        Some(true) => Some("another XDP program sits on it now.".to_owned()),
+        Some(true) if on_it(facts.running.as_ref(), &interface.name).is_some() => {
+            Some("the Floodwall that is running sits on it now.".to_owned())
+        }
+        Some(true) => None,
         Some(false) if tier == Tier::XdpNative => Some(
             "that is what the driver says of itself; not tried, since that could interrupt the network.".to_owned(),
         ),

@@ -128,8 +128,8 @@ fn the_tier_is_the_best_that_works_and_says_why_not_better() {
         (
             "another program sits there",
             with(&|i| i.xdp_attached = Some(true)),
-            Tier::SocketFilter,
-            Some("nothing is ever replaced"),
+            Tier::None,
+            Some("does not start with this interface"),
         ),
         (
             "a tunnel",
@@ -159,7 +159,9 @@ fn the_tier_is_the_best_that_works_and_says_why_not_better() {
             Some(why) => assert!(reasons.contains(why), "{description}: {reasons}"),
             None => assert_eq!(reasons, "", "{description}"),
         }
-        assert_eq!(verdict.works, tier != Tier::None, "{description}");
+        let elsewhere = verdict.without_interface.tier;
+        let works = tier != Tier::None || elsewhere != Tier::None;
+        assert_eq!(verdict.works, works, "{description}");
     }
 }
 
@@ -230,20 +232,33 @@ fn each_thing_that_is_missing_has_a_next_step() {
     assert!(judge(&able()).next_steps.is_empty());
 }
 
+/// Without CAP_SYS_ADMIN no cookie can be timed; the page said that none could be made.
+#[test]
+fn a_cookie_that_was_not_timed_can_be_made_all_the_same() {
+    let costs = able().costs.map(|costs| Costs { syn_cookie_ns: None, ..costs });
+    let facts = Facts { costs, ..able() };
+    let page = text(&facts, &judge(&facts));
+    assert!(page.contains("by the filter: can be made"), "{page}");
+    assert!(page.contains("SYN with a cookie    not measured"), "{page}");
+}
+
 #[test]
 fn our_own_program_on_the_interface_is_no_strangers() {
     let mut facts = able();
     facts.interfaces[0].xdp_attached = Some(true);
     facts.running = Some(Running {
-        tier: "xdp_native".to_owned(),
+        tier: Tier::XdpNative,
         interface: Some("eth0".to_owned()),
+        interfaces: vec![("eth0".to_owned(), Tier::XdpNative)],
+        not_done: vec![],
         why_not_better: None,
     });
     let verdict = judge(&facts);
     assert!(verdict.next_steps.is_empty(), "{verdict:?}");
     let page = text(&facts, &verdict);
-    assert!(page.contains("its kernel filter: xdp_native on eth0"), "{page}");
+    assert!(page.contains("its kernel filter: native XDP on eth0"), "{page}");
     assert!(!page.contains("another XDP program"), "{page}");
+    assert_eq!(verdict.interfaces[0].tier, Tier::XdpNative, "what is in force");
 }
 
 #[test]
