@@ -156,6 +156,8 @@ fn when_one_interface_goes_the_other_goes_on_and_it_is_taken_again_when_it_is_ba
         ip("link delete near1");
         let status = wait_for(&running, "without one", |s| tier(s, 1) == "none");
         assert!(tier(&status, 0).starts_with("xdp"), "the other goes on: {status:#}");
+        let weakest = status["kernel"]["tier"].as_str().unwrap_or_default();
+        assert!(weakest.starts_with("xdp"), "nothing comes over the other: {status:#}");
         let why = status["kernel"]["interfaces"][1]["why_not_better"].to_string();
         assert!(why.contains("near1 is gone"), "{why}");
         assert!(status["packets"]["not_carried_out_because"].is_null(), "{status:#}");
@@ -232,6 +234,8 @@ fn an_interface_that_cannot_have_xdp_is_told_of_and_the_other_keeps_its_own() {
         assert!(tier(&status, 0).starts_with("xdp"), "{status:#}");
         assert_eq!(tier(&status, 1), "socket_filter", "{status:#}");
         assert_eq!(status["kernel"]["tier"], "socket_filter", "the weakest: {status:#}");
+        let log = std::fs::read_to_string(directory.path().join("log")).expect("a log");
+        assert!(log.contains("for tun7: the kernel filter is on the listening sockets"), "{log}");
         let lacks = status["packets"]["not_carried_out_because"].to_string();
         assert!(lacks.contains("tun7") && lacks.contains("not Ethernet"), "{lacks}");
         send_martians(0, 8);

@@ -145,9 +145,9 @@ fn a_weaker_tier_says_what_it_does_not_do() {
     let text = status_text(&Status { kernel, ..quiet() });
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
-        "banned sources are dropped in an nftables set; 7 packets dropped eth0: in the network",
+        "banned sources are dropped on each interface by itself; 7 packets dropped eth0: in the",
         "tun0: in an nftables set; not better because it is a tunnel",
-        "not done there: rules for packets; guards",
+        "not done where it is weakest: rules for packets; guards",
     ] {
         assert!(words.contains(part), "{part}: {words}");
     }

@@ -45,7 +45,9 @@ pub fn status_text_with(status: &Status, packets: Option<&PacketsStatus>) -> Str
         line("", interface_words(interface));
     }
     if !status.kernel.not_done.is_empty() {
-        line("", format!("not done there: {}", status.kernel.not_done.join("; ")));
+        let several = !status.kernel.interfaces.is_empty();
+        let there = if several { "where it is weakest" } else { "there" };
+        line("", format!("not done {there}: {}", status.kernel.not_done.join("; ")));
     }
     line("traffic", traffic_words(&status.rates));
     line("baseline", baseline_words(&status.baseline));
@@ -83,6 +85,13 @@ const fn mode_words(mode: Mode) -> &'static str {
 }
 
 fn kernel_words(kernel: &KernelStatus) -> String {
+    let dropped = kernel
+        .dropped_packets
+        .map_or(String::new(), |packets| format!("; {} dropped", count(packets, "packet")));
+    // Of several interfaces each has a line of its own, with its own reason.
+    if !kernel.interfaces.is_empty() {
+        return format!("banned sources are dropped on each interface by itself{dropped}");
+    }
     let mut text = match kernel.tier {
         KernelTier::None => {
             "no filter: banned sources are closed by the gateway after they have connected".into()
@@ -95,11 +104,8 @@ fn kernel_words(kernel: &KernelStatus) -> String {
     {
         text.push_str(&format!(" on {interface}"));
     }
-    if let Some(packets) = kernel.dropped_packets {
-        text.push_str(&format!("; {} dropped", count(packets, "packet")));
-    }
-    // Of several interfaces each has its own reason.
-    if let (Some(why), true) = (&kernel.why_not_better, kernel.interfaces.is_empty()) {
+    text.push_str(&dropped);
+    if let Some(why) = &kernel.why_not_better {
         text.push_str(&format!("; not better because {why}"));
     }
     text

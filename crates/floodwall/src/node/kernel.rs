@@ -200,11 +200,15 @@ impl Kernel {
         NftKeeper::start(filter).ok().map(Base::Nft)
     }
 
-    /// The tier in force; of several interfaces, the weakest one's.
+    /// The tier in force; of several interfaces, the weakest one's. One that is gone counts only
+    /// where no other is left: nothing comes over it.
     pub fn tier(&self) -> Option<Tier> {
-        let tiers = lock(&self.state).tiers();
+        let state = lock(&self.state);
+        let tiers = state.tiers();
+        let there = |at: usize| state.seats.get(at).is_none_or(|seat| !seat.is_gone());
+        let there = tiers.into_iter().enumerate().filter(|(at, _)| there(*at));
         // No tier is weaker than any.
-        tiers.into_iter().max_by_key(|tier| (tier.is_none(), *tier)).flatten()
+        there.map(|(_, tier)| tier).max_by_key(|tier| (tier.is_none(), *tier)).flatten()
     }
 
     /// Why it is not a better one.
@@ -541,7 +545,13 @@ impl State {
                 tracing::info!(tier = tier.name(), "kernel filter attached");
                 // Without an interface nobody asked for more than the sockets.
                 if tier == Tier::Nftables || !self.seats.is_empty() {
-                    tracing::warn!("{}. Why not a better one: {why}", weaker(tier));
+                    let without = self.seats.iter().filter(|seat| seat.filter.is_none());
+                    let names: Vec<&str> = without.map(|seat| seat.name.as_str()).collect();
+                    let for_whom = match self.seats.len() {
+                        0 | 1 => String::new(),
+                        _ => format!("for {}: ", names.join(", ")),
+                    };
+                    tracing::warn!("{for_whom}{}. Why not a better one: {why}", weaker(tier));
                 }
             }
         }
