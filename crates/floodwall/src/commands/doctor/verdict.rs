@@ -4,7 +4,7 @@
 use floodwall_console::status::KernelTier as Tier;
 use serde::Serialize;
 
-use super::facts::{Costs, Facts, Interface, Native, Running};
+use super::facts::{Costs, Facts, Helper, Interface, Native, Running};
 
 /// Bits that a packet of 64 bytes takes on an Ethernet line: with preamble and gap 84 bytes (IEEE
 /// 802.3 clauses 3 and 4). As people count it, without them: 64.
@@ -104,7 +104,8 @@ fn expected(facts: &Facts, interface: &Interface) -> Expected {
 fn makes_cookies(facts: &Facts) -> bool {
     // The kernel took the program with the functions that make them. What one costs is measured
     // only where a network of one's own may be entered, which says nothing about `run`.
-    facts.xdp_program.works()
+    let lacks = |helper: &Helper| helper.name.contains("gen_syncookie") && !helper.there;
+    facts.xdp_program.works() && !facts.helpers.iter().flatten().any(lacks)
 }
 
 /// Before it a TC program would stay behind after a crash.
