@@ -14,6 +14,7 @@ use super::flows::Flows;
 use super::past::PacketPast;
 use super::recent::{PacketSample, RecentPackets};
 use super::record::{PacketRecord, flow_key, is_syn, source_key, target_key, wide_network_key};
+use super::spoofing::is_bogon;
 
 /// Matched packets below which nothing is said.
 const PACKETS_MIN: usize = 20;
@@ -30,6 +31,8 @@ const CONSTANT_SHARE: f64 = 0.95;
 const VARIED_SHARE_MAX: f64 = 0.6;
 /// A value is unheard of when at most this share of packets of its kind had it.
 const UNHEARD_SHARE_MAX: f64 = 0.01;
+/// Share from addresses that nobody can have: strays are fewer, sources drawn at random are more.
+const BOGON_SHARE_MIN: f64 = 0.05;
 /// TTL values that so many networks cannot share unless few machines send (§ 3.8).
 const FEW_TTLS: usize = 3;
 /// Networks (/16) that make it so.
@@ -138,6 +141,10 @@ pub fn artefacts(matched: &[&PacketRecord], past: &PacketPast) -> Vec<String> {
     let bare = share(&|f| is_syn(f) && f.value(PacketAttr::Options) == 0);
     if bare >= CONSTANT_SHARE {
         found.push(format!("{} begin a connection without any TCP option", percent(bare)));
+    }
+    let nobodys = share(&|f| is_bogon(f.source));
+    if nobodys >= BOGON_SHARE_MIN {
+        found.push(format!("{} come from addresses that nobody can have", percent(nobodys)));
     }
     let low_zero = TransportMark::SEQUENCE_LOW_ZERO;
     let zeros = share(&|f| f.value(PacketAttr::TransportMarks) & u16::from(low_zero) != 0);

@@ -5,7 +5,7 @@
 //! and are not used.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use floodwall_model::packet::{
     EPHEMERAL_PORT_MIN, Hypothesis, PacketAccount, PacketAttr, PacketClass, PacketFacts,
@@ -99,7 +99,7 @@ impl Profile {
             sources: distinct(packets.iter().map(source_key)),
             first_octet_entropy: entropy(&counts(octets.iter().map(|o| u16::from(o[0])))),
             last_octet_chi2: chi2_per_degree(octets.iter().map(|o| o[3])),
-            bogon_share: share(&|f| v4(f.source).is_some_and(is_bogon)),
+            bogon_share: share(&|f| is_bogon(f.source)),
             low_zero_share: share(&|f| f.value(PacketAttr::TransportMarks) & low_zero != 0),
             constant_fields: if tcp_share > 0.95 {
                 tcp_fields.into_iter().filter(|a| constant(*a)).count()
@@ -252,10 +252,22 @@ fn v4(address: IpAddr) -> Option<[u8; 4]> {
     }
 }
 
-/// Addresses that no host on the Internet has (RFC 6890), private ones left out: they may be ours.
-fn is_bogon(octets: [u8; 4]) -> bool {
-    let address = Ipv4Addr::from(octets);
-    octets[0] == 0 || octets[0] >= 240 || address.is_loopback() || address.is_multicast()
+/// Addresses that no host on the Internet has (RFC 6890, and of IPv6 what IANA keeps back as whole
+/// blocks of a /8 and wider), private and link-local ones left out: they may be ours.
+pub fn is_bogon(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let first = v4.octets()[0];
+            first == 0 || first >= 240 || v4.is_loopback() || v4.is_multicast()
+        }
+        IpAddr::V6(v6) => match v6.segments()[0] {
+            // Translated IPv4 (RFC 6052), 6to4, and the blocks that registries hand out.
+            0x0064 | 0x2000..=0x2cff => false,
+            // Unique local (RFC 4193) and link-local.
+            0xfc00..=0xfdff | 0xfe80..=0xfebf => false,
+            _ => true,
+        },
+    }
 }
 
 fn distinct(keys: impl Iterator<Item = u64>) -> usize {

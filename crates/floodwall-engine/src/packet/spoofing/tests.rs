@@ -1,6 +1,6 @@
 //! The grade over described floods; figures of § 3.8 as sentences.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use floodwall_model::packet::{PACKET_ATTR_COUNT, TcpFlag};
 
@@ -33,7 +33,7 @@ fn syn(source: IpAddr, ttl: u16, sequence: u32) -> PacketFacts {
 fn anybody(random: &mut Random) -> IpAddr {
     loop {
         let address = Ipv4Addr::from(random.word() as u32);
-        if !is_bogon(address.octets()) {
+        if !is_bogon(address.into()) {
             return address.into();
         }
     }
@@ -117,4 +117,43 @@ fn a_flood_over_ipv6_gives_a_record_of_finite_figures() {
     let account = graded(&packets, 0.0);
     assert!(account.tests.iter().all(|t| t.value.is_finite()), "{:#?}", account.tests);
     assert!(!account.tests.iter().any(|t| t.name.contains("octet")));
+}
+
+#[test]
+fn nobody_has_reserved_addresses_and_somebody_may_have_all_others() {
+    for address in [
+        "0.1.2.3",
+        "127.0.0.1",
+        "224.0.0.5",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::ffff:1.2.3.4",
+        "100::1",
+        "1234::1",
+        "2d00::1",
+        "2f36:ec2d::1",
+        "3000::1",
+        "4000::1",
+        "ff02::1",
+    ] {
+        assert!(is_bogon(address.parse().unwrap()), "{address}");
+    }
+    for address in [
+        "1.1.1.1",
+        "10.0.0.1",
+        "192.168.0.1",
+        "223.255.255.1",
+        "64:ff9b::1",
+        "2001:db8::1",
+        "2002:102:304::1",
+        "2400::1",
+        "2a10::1",
+        "2c0f::1",
+        "fd00::1",
+        "fe80::1",
+    ] {
+        assert!(!is_bogon(address.parse().unwrap()), "{address}");
+    }
 }
