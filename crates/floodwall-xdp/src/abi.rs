@@ -1,5 +1,5 @@
-//! bpf/abi.h and bpf/packet.h in Rust, name for name. abi/header.rs compiles the headers against
-//! these definitions; a change on one side alone fails there.
+//! bpf/abi.h in Rust, name for name; bpf/packet.h is host/raw.rs. abi/header.rs compiles the
+//! headers against these definitions; a change on one side alone fails there.
 //!
 //! One of the few files of this crate that may use `unsafe`: to tell aya that these types are
 //! plain bytes, and to read one of them from the ring of samples.
@@ -10,10 +10,10 @@ mod header;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use floodwall_model::packet::{
-    PACKET_ATTR_COUNT, PACKET_CLASS_COUNT, PacketClass, PacketFacts, PacketReason,
-};
+use floodwall_model::packet::{PACKET_ATTR_COUNT, PACKET_CLASS_COUNT, PacketReason};
 use floodwall_model::{Prefix, Reason};
+
+use crate::host::RawPacket;
 
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)+) => {
@@ -274,48 +274,6 @@ pub(crate) struct Volume {
     pub(crate) bytes: u64,
 }
 
-/// `struct fw_packet`.
-#[derive(Copy, Clone, Debug)]
-#[repr(C)]
-pub(crate) struct Packet {
-    pub(crate) source: [u8; 16],
-    pub(crate) destination: [u8; 16],
-    pub(crate) sequence: u32,
-    pub(crate) acknowledgement: u32,
-    pub(crate) values: [u16; PACKET_ATTR_COUNT + 1],
-    pub(crate) l3_offset: u16,
-    pub(crate) l4_offset: u16,
-    pub(crate) payload_offset: u16,
-    pub(crate) version: u8,
-    pub(crate) class: u8,
-}
-
-impl Packet {
-    /// The same in the engine's terms; none if the kernel says what it cannot say.
-    pub(crate) fn facts(&self, frame_bytes: u32) -> Option<PacketFacts> {
-        let mut values = [0; PACKET_ATTR_COUNT];
-        values.iter_mut().zip(&self.values).for_each(|(to, from)| *to = *from);
-        Some(PacketFacts {
-            source: address(self.version, self.source)?,
-            destination: address(self.version, self.destination)?,
-            class: *PacketClass::ALL.get(usize::from(self.class))?,
-            values,
-            sequence: self.sequence,
-            acknowledgement: self.acknowledgement,
-            frame_bytes,
-        })
-    }
-}
-
-fn address(version: u8, bytes: [u8; 16]) -> Option<IpAddr> {
-    let [a, b, c, d, ..] = bytes;
-    match version {
-        4 => Some(Ipv4Addr::new(a, b, c, d).into()),
-        6 => Some(Ipv6Addr::from(bytes).into()),
-        _ => None,
-    }
-}
-
 /// `struct fw_passage`. Only its size is used.
 #[derive(Copy, Clone, Debug)]
 #[repr(C)]
@@ -323,7 +281,7 @@ pub(crate) struct Passage {
     now: u64,
     words: [u32; 6],
     flags: [u8; 8],
-    packet: Packet,
+    packet: RawPacket,
     frame_bytes: u32,
 }
 
@@ -354,7 +312,7 @@ pub(crate) struct Sample {
     pub(crate) rule: u8,
     pub(crate) shadow: u16,
     pub(crate) revision: u32,
-    pub(crate) packet: Packet,
+    pub(crate) packet: RawPacket,
 }
 
 impl Sample {

@@ -101,8 +101,6 @@ fn assertions() -> String {
     layout!(c, Net, "fw_net": expires, spare);
     layout!(c, EgressNet, "fw_egress_net": bytes, version);
     layout!(c, Volume, "fw_volume": packets, bytes);
-    layout!(c, Packet, "fw_packet": source, destination, sequence, acknowledgement, values,
-        l3_offset, l4_offset, payload_offset, version, class);
     layout!(c, Passage, "fw_passage": packet, frame_bytes);
     layout!(c, Counts, "fw_counts": reasons, until_sample, classes, matched, samples, lost,
         sample_weight, lapsed, unanswered, passage);
