@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 
 use arc_swap::ArcSwap;
 use floodwall_gateway::{BanBoard, GatewayConfig, Links, Listener, Origin, Site};
-use floodwall_model::packet::{PacketAttr, PacketPredicate};
+use floodwall_model::packet::{Guards, PacketAttr, PacketPredicate};
 use floodwall_model::{CheckedPlan, Mode, RuleId, ValueKey};
 
 use super::*;
