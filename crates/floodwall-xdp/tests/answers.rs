@@ -143,7 +143,8 @@ fn answers_that_arrive_are_left_to_the_driver() {
             std::thread::sleep(Duration::from_millis(250));
             host.filter.read_batch(wall_ms()).unwrap();
             assert!(!host.filter.needs_apply(), "{family:?}");
-            assert_eq!(host.count(PacketReason::CookieValid), 4, "{family:?}");
+            let counters = host.filter.counters().unwrap();
+            assert_eq!(host.count(PacketReason::CookieValid), 4, "{family:?}: {counters:?}");
         }
     });
 }
