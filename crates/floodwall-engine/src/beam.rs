@@ -16,8 +16,8 @@ const BEAM_WIDTH: usize = 32;
 /// Deepest conjunction searched; tightening may add more.
 const DEPTH_MAX: usize = 4;
 /// Acceptable conjunctions kept: for the case that the validation half refutes the best, and to
-/// choose among equals.
-const ACCEPTABLE_MAX: usize = 16;
+/// choose among equals. An attack that differs from visitors in five attributes has dozens.
+const ACCEPTABLE_MAX: usize = 128;
 /// Conjunctions whose scores differ by no more than this share explain the same; the one that is
 /// least likely to hit honest traffic is taken first.
 const ALIKE: f64 = 0.06;
@@ -146,21 +146,25 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
             next.truncate(BEAM_WIDTH);
             beam = next;
         }
-        let node = self.by_preference(acceptable).into_iter().find_map(|n| self.validated(n))?;
+        let preferred = self.by_preference(acceptable).into_iter();
+        let node = preferred.map(|n| self.tighten(n)).find_map(|n| self.validated(n))?;
         Some(Found { predicates: self.predicates(&node), now: node.now, past: node.past })
     }
 
-    /// Tightened and in the order in which they are tried.
+    /// In the order in which they are tried.
     ///
     /// A past of a few thousand records cannot tell a conjunction that no visitor fulfils from one
     /// that one in five thousand does. Among those that explain the same, the parts of which are
-    /// rarer in the past are the safer choice.
+    /// rarer in the past are the safer choice; among equals the one that matches least now, because
+    /// the few that another matches beside the flood are perhaps visitors new to a short past.
     fn by_preference(&self, acceptable: Vec<(f64, Node)>) -> Vec<Node> {
         let Some(&(best, _)) = acceptable.first() else { return Vec::new() };
         let alike = acceptable.partition_point(|(score, _)| *score >= best * (1.0 - ALIKE));
-        let mut nodes: Vec<Node> =
-            acceptable.into_iter().map(|(_, node)| self.tighten(node)).collect();
-        nodes[..alike].sort_by(|a, b| self.likely_hits(a).total_cmp(&self.likely_hits(b)));
+        let mut nodes: Vec<Node> = acceptable.into_iter().map(|(_, node)| node).collect();
+        nodes[..alike].sort_by(|a, b| {
+            let likely = self.likely_hits(a).total_cmp(&self.likely_hits(b));
+            likely.then(a.now.count().cmp(&b.now.count()))
+        });
         nodes
     }
 
