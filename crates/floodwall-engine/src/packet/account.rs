@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 
 use floodwall_model::incident::TimelineKind;
 use floodwall_model::packet::{
-    Guards, PACKET_CLASS_COUNT, PacketAccount, PacketBatch, PacketClass, PacketFacts, PacketReason,
+    ClassCount, Guards, PACKET_CLASS_COUNT, PacketAccount, PacketBatch, PacketClass, PacketFacts,
+    PacketReason,
 };
 use floodwall_model::{Action, Collateral, Incident, IncidentVerdict, Mode, RuleRecord};
 
@@ -39,6 +40,28 @@ pub struct PacketIncident {
     last_active_ms: u64,
     assessed_ms: u64,
     stored_ms: u64,
+}
+
+/// What arrived in one step.
+#[derive(Clone, Debug)]
+pub struct Arrivals {
+    /// The step's end, ms.
+    pub at_ms: u64,
+    counts: [ClassCount; PACKET_CLASS_COUNT],
+    refused: Vec<(PacketReason, u64)>,
+    lost: u64,
+}
+
+impl Arrivals {
+    /// Those of a batch that was taken in at `now_ms`.
+    pub fn of(batch: &PacketBatch, now_ms: u64) -> Arrivals {
+        Arrivals {
+            at_ms: now_ms,
+            counts: batch.counts,
+            refused: batch.refused.clone(),
+            lost: batch.lost,
+        }
+    }
 }
 
 /// Mean rates over windows that end now.
@@ -210,32 +233,39 @@ impl PacketIncident {
         due
     }
 
-    fn count(&mut self, batch: &PacketBatch, rules: &PacketRules, now_ms: u64) {
-        let packets: u64 = batch.counts.iter().map(|c| c.packets).sum();
-        let bytes: u64 = batch.counts.iter().map(|c| c.bytes).sum();
-        for (sum, count) in self.classes.iter_mut().zip(&batch.counts) {
+    /// Adds what arrived in one step, whether or not anything was done about it by then.
+    pub fn count_arrivals(&mut self, arrivals: &Arrivals) {
+        let packets: u64 = arrivals.counts.iter().map(|c| c.packets).sum();
+        let bytes: u64 = arrivals.counts.iter().map(|c| c.bytes).sum();
+        for (sum, count) in self.classes.iter_mut().zip(&arrivals.counts) {
             *sum += count.packets;
         }
-        for (reason, count) in batch.refused.iter().filter(|(reason, _)| !reason.passes()) {
+        for (reason, count) in arrivals.refused.iter().filter(|(reason, _)| !reason.passes()) {
             match self.refused.iter_mut().find(|(r, _)| r == reason) {
                 Some((_, sum)) => *sum += count,
                 None => self.refused.push((*reason, *count)),
             }
         }
-        let matched: u64 = batch.matched.iter().map(|(_, n)| n).sum();
-        let window = self.window(packets, bytes, now_ms);
+        let window = self.window(packets, bytes, arrivals.at_ms);
         let account = self.incident.packets.get_or_insert_default();
         account.received += packets;
-        match self.incident.mode {
-            Mode::Protect => account.dropped += matched,
-            Mode::Shadow => account.would_drop += matched,
-        }
-        account.samples_lost += batch.lost;
+        account.samples_lost += arrivals.lost;
         account.peak_1s_pps = account.peak_1s_pps.max(window.per_1s_pps);
         account.peak_10s_pps = account.peak_10s_pps.max(window.per_10s_pps);
         account.peak_60s_pps = account.peak_60s_pps.max(window.per_60s_pps);
         account.peak_1s_bps = account.peak_1s_bps.max(window.per_1s_bps);
-        account.sources = self.sources.estimate();
+    }
+
+    fn count(&mut self, batch: &PacketBatch, rules: &PacketRules, now_ms: u64) {
+        self.count_arrivals(&Arrivals::of(batch, now_ms));
+        let matched: u64 = batch.matched.iter().map(|(_, n)| n).sum();
+        let account = self.incident.packets.get_or_insert_default();
+        match self.incident.mode {
+            Mode::Protect => account.dropped += matched,
+            Mode::Shadow => account.would_drop += matched,
+        }
+        // An estimate; no more sent than arrived.
+        account.sources = self.sources.estimate().min(account.received);
         account.refused = self.refused.iter().map(|(r, n)| (r.name().to_owned(), *n)).collect();
         account.classes = PacketClass::ALL
             .iter()

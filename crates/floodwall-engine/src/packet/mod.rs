@@ -27,12 +27,13 @@ mod status;
 mod step;
 mod words;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use floodwall_model::packet::{CheckedPacketPlan, PacketFacts};
 use floodwall_model::{Incident, Mode, RuleIds};
 
-use account::PacketIncident;
+use account::{Arrivals, PacketIncident};
 use alarm::Alarm;
 use channels::Channels;
 use company::StoppedSources;
@@ -112,6 +113,7 @@ pub struct PacketEngine {
     completed: Vec<PacketFacts>,
     stopped: StoppedSources,
     incident: Option<PacketIncident>,
+    lately: VecDeque<Arrivals>,
     next_incident_id: u64,
     rates: Rates,
     handshakes_per_s: f64,
@@ -139,6 +141,7 @@ impl PacketEngine {
             completed: Vec::new(),
             stopped: StoppedSources::default(),
             incident: None,
+            lately: VecDeque::new(),
             next_incident_id: config.next_incident_id,
             rates: Rates::default(),
             handshakes_per_s: 0.0,

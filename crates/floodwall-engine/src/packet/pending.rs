@@ -1,7 +1,7 @@
 //! A signature on trial: it must match packets that it was not made from, and evidence about it is
 //! gathered meanwhile. Floods come in bursts, so a trial outlasts the alarm that began it.
 
-use floodwall_model::Evidence;
+use floodwall_model::{Evidence, Family};
 
 use super::mine::MinedPackets;
 
@@ -20,9 +20,14 @@ const PAUSE_MS: u64 = 500;
 /// Without confirmation and evidence it is dropped after so long, ms.
 const TRIAL_MS: u64 = 60_000;
 /// Mined from so many packets, with so strong evidence of both kinds, it needs no confirmation: a
-/// flood that comes in short bursts would be over each time. The second is as much as form and
-/// conduct can say together.
-const SURE: [(u64, f64); 2] = [(300, 5.5), (60, 7.0)];
+/// flood that comes in short bursts would be over each time.
+const SURE_PACKETS: u64 = 300;
+const SURE_LOG_ODDS: f64 = 5.5;
+/// Fewer are enough where form and conduct each say as much as they can. A kind of packet that is
+/// new here says less: others send such because of a flood.
+const CLEAR_PACKETS: u64 = 60;
+const CLEAR_FORM: f64 = 3.0;
+const CLEAR_CONDUCT: f64 = 4.0;
 /// Suspects since the trial began that make a share of them meaningful.
 const ARRIVED_MIN: f64 = 500.0;
 /// Evidence is gathered anew this often, ms.
@@ -110,8 +115,13 @@ impl PendingPackets {
 
     fn is_sure(&self) -> bool {
         let sum: f64 = self.evidence.iter().map(|e| e.log_odds).sum();
-        let enough = |(packets, log_odds)| self.mined.mined_from >= packets && sum >= log_odds;
-        self.mined.projected.hits == 0 && SURE.into_iter().any(enough)
+        let says = |family: Family, least: f64| {
+            self.evidence.iter().any(|e| e.family == family && e.log_odds >= least)
+        };
+        let clear =
+            says(Family::Inconsistency, CLEAR_FORM) && says(Family::Behaviour, CLEAR_CONDUCT);
+        let least = if clear { CLEAR_PACKETS } else { SURE_PACKETS };
+        self.mined.projected.hits == 0 && self.mined.mined_from >= least && sum >= SURE_LOG_ODDS
     }
 
     /// Its share of the suspects since the trial began; `None` while that says little.
@@ -188,12 +198,12 @@ mod tests {
     /// a second: waiting for the second burst was waiting for all of it.
     #[test]
     fn a_short_first_burst_is_enough_where_form_and_conduct_leave_no_doubt() {
-        use floodwall_model::Family;
-        for (packets, form, conduct, sure) in [
-            (81, 3.0, 4.0, true),
-            (81, 1.5, 4.0, false),
-            (300, 1.5, 4.0, true),
-            (59, 3.0, 4.0, false),
+        for (packets, form, kind, conduct, sure) in [
+            (81, 3.0, 0.0, 4.0, true),
+            (81, 1.5, 0.0, 4.0, false),
+            (81, 1.5, 1.5, 4.0, false), // resets that the flood caused elsewhere
+            (300, 1.5, 0.0, 4.0, true),
+            (59, 3.0, 0.0, 4.0, false),
         ] {
             let mut pending = pending(900.0);
             pending.mined.mined_from = packets;
@@ -201,11 +211,12 @@ mod tests {
                 |family, log_odds| Evidence { family, log_odds, statement: String::new() };
             pending.hear(vec![
                 evidence(Family::Inconsistency, form),
+                evidence(Family::Implementation, kind),
                 evidence(Family::Behaviour, conduct),
             ]);
             let nothing_since = Matches { all_pps: 500.0, ..Matches::default() };
             let confirmed = pending.confirmed_by(&nothing_since, 1_400);
-            assert_eq!(confirmed, sure, "{packets} packets, {form} and {conduct}");
+            assert_eq!(confirmed, sure, "{packets} packets, {form}, {kind} and {conduct}");
         }
     }
 

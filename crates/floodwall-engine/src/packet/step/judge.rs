@@ -15,7 +15,7 @@ use crate::packet::words;
 const LATELY_MS: u64 = 200;
 /// Part of all suspects that a rule must stop to be worth placing, …
 const PART_MIN: f64 = 0.02;
-/// … and for resets and ICMP, which others send because of the flood.
+/// … and for ICMP, which others send because of the flood.
 const REACTION_PART_MIN: f64 = 0.1;
 
 impl PacketEngine {
@@ -122,12 +122,13 @@ impl PacketEngine {
     /// Whether the packets are a by-product of something larger: resets and error messages of
     /// those whose addresses were borrowed, or a trickle beside the flood.
     fn is_aside(&self, pending: &PendingPackets) -> bool {
-        let reaction = match pending.mined.class {
-            PacketClass::Icmp => true,
-            // Of what this host sends only the answer to a SYN is answered with a reset.
-            PacketClass::Rst => pending.mined.matched_pps <= self.rates.syns_peak_pps,
-            _ => false,
-        };
+        // Of what this host sends only the answer to a SYN is answered with a reset, and with one.
+        if pending.mined.class == PacketClass::Rst
+            && pending.mined.matched_pps <= self.rates.syns_peak_pps
+        {
+            return true;
+        }
+        let reaction = pending.mined.class == PacketClass::Icmp;
         let part = if reaction { REACTION_PART_MIN } else { PART_MIN };
         pending.mined.matched_pps < part * self.rates.suspects_peak_pps
             || pending.share().is_some_and(|share| share < part)

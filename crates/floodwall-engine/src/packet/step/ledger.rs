@@ -6,8 +6,12 @@ use floodwall_model::RuleId;
 use floodwall_model::incident::TimelineKind;
 use floodwall_model::packet::PacketBatch;
 
-use crate::packet::account::{self, Opening, PacketIncident};
+use crate::packet::account::{self, Arrivals, Opening, PacketIncident};
 use crate::packet::{PacketEffect, PacketEngine};
+
+/// Steps remembered: 12 s and more. When full: the oldest is forgotten, and the account of a flood
+/// that began earlier begins with what is left.
+const LATELY_MAX: usize = 600;
 
 impl PacketEngine {
     pub(super) fn note_placed(&mut self, id: RuleId) {
@@ -16,7 +20,8 @@ impl PacketEngine {
         if let (Some(incident), Some(standing)) = (&mut self.incident, placed) {
             incident.note_rule(account::record_of(&standing.rule, now_ms), now_ms);
             // What it matches and came before it belongs to the account of the sources.
-            let before = self.recent.since(0).filter(|r| !r.explained);
+            let onset_ms = incident.incident_mut().onset_at_ms;
+            let before = self.recent.since(onset_ms).filter(|r| !r.explained);
             for record in before.filter(|r| standing.rule.signature.matches(&r.facts)) {
                 let good = self.flows.is_good_source(&record.facts);
                 incident.note_matched(&record.facts, good, &mut self.random);
@@ -39,12 +44,26 @@ impl PacketEngine {
             neutral: self.past.rests_on_neutral(),
         };
         self.next_incident_id += 1;
-        self.incident = Some(PacketIncident::open(&opening));
+        let mut incident = PacketIncident::open(&opening);
+        // The account begins with the first sign, not with the first deed.
+        for arrivals in self.lately.iter().filter(|a| a.at_ms > onset_ms) {
+            incident.count_arrivals(arrivals);
+        }
+        self.incident = Some(incident);
+    }
+
+    /// Keeps what arrived for an incident that may be opened later.
+    fn remember(&mut self, batch: &PacketBatch) {
+        if self.lately.len() == LATELY_MAX {
+            self.lately.pop_front();
+        }
+        self.lately.push_back(Arrivals::of(batch, self.now_ms));
     }
 
     pub(super) fn keep_account(&mut self, batch: &PacketBatch, effects: &mut Vec<PacketEffect>) {
         let now_ms = self.now_ms;
         let active = !self.rules.active().is_empty() || self.rules.guards().any();
+        self.remember(batch);
         let Some(incident) = &mut self.incident else { return };
         let due = incident.tick(batch, &self.rules, active, now_ms);
         if now_ms >= incident.last_active_ms() + self.config.incident_close_ms {
