@@ -105,7 +105,7 @@ impl Incidents {
             let after_end = incident.closed_at_ms.is_some_and(|at_ms| at_ms > end_ms);
             let outlasted = after_end && self.still_on(incident, end_ms);
             Told {
-                incident: incident.clone(),
+                incident: if outlasted { as_of(incident, end_ms) } else { incident.clone() },
                 closed_at_ms: incident.closed_at_ms.filter(|_| !outlasted),
                 closed_after_end: after_end && !outlasted,
             }
@@ -126,6 +126,19 @@ impl Incidents {
         let raised = per_s > incident.expected_rps * STILL_RAISED_FACTOR;
         matched || raised || self.last_ban_ms >= last_from_ms.max(1)
     }
+}
+
+/// The incident without what was only noted in the silence assumed after the recording's end.
+fn as_of(incident: &Incident, end_ms: u64) -> Incident {
+    let mut told = incident.clone();
+    told.closed_at_ms = None;
+    told.timeline.retain(|entry| entry.at_ms <= end_ms);
+    for rule in &mut told.rules {
+        if rule.ended_at_ms.is_some_and(|at_ms| at_ms > end_ms) {
+            (rule.ended_at_ms, rule.ended_why) = (None, None);
+        }
+    }
+    told
 }
 
 #[cfg(test)]
@@ -152,6 +165,24 @@ mod tests {
         (0..INCIDENTS_MAX as u64 + 3).for_each(|id| incidents.note(incident(id, Some(1))));
         incidents.note(incident(0, Some(2)));
         assert_eq!((incidents.told(10).len(), incidents.left_out), (INCIDENTS_MAX, 3));
+    }
+
+    /// One was told as "still on when the capture ended" and as closed ten minutes later.
+    #[test]
+    fn what_outlasts_a_recording_has_no_end_in_it() {
+        use floodwall_model::incident::TimelineKind;
+        let mut incidents = Incidents::default();
+        let mut outlasting = incident(1, Some(700_000));
+        outlasting.note(90_000, TimelineKind::Opened, "incident opened".to_owned());
+        outlasting.note(700_000, TimelineKind::Closed, "incident closed".to_owned());
+        incidents.note(outlasting);
+        for _ in 0..100 {
+            incidents.count(99_000);
+        }
+        let told = incidents.told(100_000);
+        assert_eq!((told[0].closed_at_ms, told[0].incident.closed_at_ms), (None, None));
+        let texts: Vec<&str> = told[0].incident.timeline.iter().map(|e| e.text.as_str()).collect();
+        assert_eq!(texts, ["incident opened"]);
     }
 
     #[test]

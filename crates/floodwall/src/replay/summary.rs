@@ -78,7 +78,9 @@ pub(crate) struct IncidentSummary {
     pub(crate) expected_per_second: f64,
     pub(crate) sources: u64,
     pub(crate) attack_sources: u64,
-    pub(crate) totals: Totals,
+    /// Requests; packets have their own account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) totals: Option<Totals>,
     pub(crate) rules: Vec<RuleSummary>,
     pub(crate) timeline: Vec<TimelineSummary>,
     pub(crate) blind_spots: Vec<String>,
@@ -179,6 +181,7 @@ pub(crate) fn incident_summary(
         at: rfc3339(entry.at_ms),
         text: entry.text.clone(),
     };
+    let packets = incident.packets.as_ref();
     IncidentSummary {
         id: incident.id,
         onset_at: rfc3339(incident.onset_at_ms),
@@ -186,11 +189,11 @@ pub(crate) fn incident_summary(
         closed_at: closed_at_ms.map(rfc3339),
         closed_after_log_end,
         verdict: incident.verdict,
-        peak_per_second: incident.peaks.per_1s,
-        expected_per_second: incident.expected_rps,
+        peak_per_second: packets.map_or(incident.peaks.per_1s, |account| account.peak_1s_pps),
+        expected_per_second: packets.map_or(incident.expected_rps, |account| account.expected_pps),
         sources: incident.sources,
         attack_sources: incident.attack_sources,
-        totals: incident.totals,
+        totals: packets.is_none().then_some(incident.totals),
         rules: incident.rules.iter().map(rule_summary).collect(),
         timeline: incident.timeline.iter().map(entry).collect(),
         blind_spots: incident.blind_spots.clone(),
