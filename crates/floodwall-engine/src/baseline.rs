@@ -219,8 +219,11 @@ pub struct Frozen {
 type ValueCounts = HashMap<ValueId, (u32, Option<u64>), BuildHasherDefault<IdentityHasher>>;
 
 /// Attributes for which "never seen before" is a predicate.
-pub const UNSEEN_ATTRS: [Attr; 6] = [
+pub const UNSEEN_ATTRS: [Attr; 9] = [
     Attr::Implementation,
+    Attr::Stack,
+    Attr::Accept,
+    Attr::ClientHints,
     Attr::HeaderOrder,
     Attr::UserAgent,
     Attr::AgentShape,

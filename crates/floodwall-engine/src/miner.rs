@@ -31,7 +31,7 @@ const EXCESS_RPS_MIN: f64 = 2.0;
 const RISE_SIGMA_MIN: f64 = 2.0;
 /// Attributes mined. Host is left out until several sites share a gateway's baseline, the network
 /// because sources are none of a signature's business.
-const MINED: [Attr; 11] = [
+const MINED: [Attr; 15] = [
     Attr::Method,
     Attr::PathTemplate,
     Attr::QueryShape,
@@ -42,6 +42,10 @@ const MINED: [Attr; 11] = [
     Attr::Language,
     Attr::CookieState,
     Attr::RefererClass,
+    Attr::Accept,
+    Attr::ClientHints,
+    Attr::Consistency,
+    Attr::Stack,
     Attr::Implementation,
 ];
 

@@ -43,6 +43,11 @@ impl Names {
     /// A predicate as a phrase that completes "requests with …".
     pub fn predicate(&self, predicate: Predicate) -> String {
         match predicate {
+            Predicate::Is(Attr::Consistency, ValueId::ABSENT) => "no client hints".to_owned(),
+            Predicate::Is(Attr::Consistency, id) => {
+                format!("user agent and client hints that {}", self.text(Attr::Consistency, id))
+            }
+            Predicate::Is(Attr::Stack, id) => format!("one make of client (id {:016x})", id.0),
             Predicate::Is(attr, ValueId::ABSENT) => format!("no {}", attr.words()),
             Predicate::Is(Attr::CookieState, _) => "a cookie".to_owned(),
             Predicate::Is(Attr::RefererClass, id) => {

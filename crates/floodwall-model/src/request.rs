@@ -4,9 +4,10 @@
 //! for the same request. What it cannot see stays [`ValueId::UNKNOWN`], which no predicate matches
 //! by accident because no rule is ever made of it.
 
+use crate::consistency::{Consistency, Hints, consistency};
 use crate::limits::{BATCH_NAMES_MAX, VALUE_TEXT_BYTES_MAX};
 use crate::observation::RequestKind;
-use crate::template::{agent_shape, path_template, printable, query_shape};
+use crate::template::{agent_shape, language_shape, path_template, printable, query_shape};
 use crate::value::{ATTR_COUNT, Attr, Attrs, ValueId, ValueKey, ValueName};
 
 /// Something that may be invisible, absent, or there.
@@ -48,6 +49,10 @@ pub struct RequestFacts<'a> {
     pub fetch_dest: Seen<&'a [u8]>,
     /// Accept.
     pub accept: Seen<&'a [u8]>,
+    /// Accept-Encoding.
+    pub encodings: Seen<&'a [u8]>,
+    /// Client hints.
+    pub hints: Hints<'a>,
 }
 
 /// Header fields that one and the same client sends on some requests and not on others. They are
@@ -135,17 +140,84 @@ impl AttrWriter {
             Seen::Is(()) => self.value(Attr::CookieState, b"sent"),
         };
         attrs[Attr::RefererClass] = self.referer_class(facts);
-        attrs[Attr::Implementation] = self.key.combine(
-            Attr::Implementation,
-            &[
-                attrs[Attr::Ja4],
-                attrs[Attr::HeaderOrder],
-                attrs[Attr::UserAgent],
-                attrs[Attr::HttpVersion],
-                attrs[Attr::Language],
-            ],
-        );
+        attrs[Attr::Accept] = self.accept(facts);
+        attrs[Attr::ClientHints] = self.joined(Attr::ClientHints, &facts.hints.parts());
+        attrs[Attr::Consistency] = match consistency(facts.user_agent, &facts.hints) {
+            None => ValueId::UNKNOWN,
+            Some(Consistency::NoHints) => ValueId::ABSENT,
+            Some(finding) => self.value(Attr::Consistency, finding.words().as_bytes()),
+        };
+        self.derive(facts, &mut attrs);
         attrs
+    }
+
+    /// Fills in what is made of other attributes.
+    fn derive(&mut self, facts: &RequestFacts<'_>, attrs: &mut Attrs) {
+        let [brands, mobile, platform] = facts.hints.parts();
+        let wording = self.shape_id(Attr::Language, facts.language, language_shape);
+        let brands = self.shape_id(Attr::ClientHints, brands, agent_shape);
+        let mobile = self.shape_id(Attr::ClientHints, mobile, agent_shape);
+        let platform = self.shape_id(Attr::ClientHints, platform, agent_shape);
+        let tls = attrs[Attr::Ja4];
+        let (version, order) = (attrs[Attr::HttpVersion], attrs[Attr::HeaderOrder]);
+        let wanted = attrs[Attr::Accept];
+        let shape = attrs[Attr::AgentShape];
+        attrs[Attr::Stack] = self.key.combine(
+            Attr::Stack,
+            &[tls, version, order, wanted, wording, shape, brands, mobile, platform],
+        );
+        let (agent, hints) = (attrs[Attr::UserAgent], attrs[Attr::ClientHints]);
+        attrs[Attr::Implementation] = self
+            .key
+            .combine(Attr::Implementation, &[tls, version, order, wanted, wording, agent, hints]);
+    }
+
+    /// Of a page: what a browser accepts for an image differs from image to image.
+    fn accept(&mut self, facts: &RequestFacts<'_>) -> ValueId {
+        if request_kind(facts) != RequestKind::Page {
+            return ValueId::UNKNOWN;
+        }
+        self.joined(Attr::Accept, &[facts.accept, facts.encodings])
+    }
+
+    /// Several fields as one value: absent if all are, unknown if one is.
+    fn joined(&mut self, attr: Attr, parts: &[Seen<&[u8]>]) -> ValueId {
+        if parts.contains(&Seen::Unknown) {
+            return ValueId::UNKNOWN;
+        }
+        if parts.iter().all(|part| *part == Seen::Absent) {
+            return ValueId::ABSENT;
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                scratch.extend_from_slice(b" | ");
+            }
+            if let Seen::Is(text) = part {
+                scratch.extend_from_slice(text);
+            }
+        }
+        let id = self.value(attr, &scratch);
+        self.scratch = scratch;
+        id
+    }
+
+    /// The id of a text's shape, which nobody needs to read.
+    fn shape_id(
+        &mut self,
+        attr: Attr,
+        seen: Seen<&[u8]>,
+        shape: fn(&[u8], &mut Vec<u8>),
+    ) -> ValueId {
+        match seen {
+            Seen::Unknown => ValueId::UNKNOWN,
+            Seen::Absent => ValueId::ABSENT,
+            Seen::Is(text) => {
+                shape(text, &mut self.scratch);
+                self.key.id(attr, &self.scratch)
+            }
+        }
     }
 
     fn referer_class(&mut self, facts: &RequestFacts<'_>) -> ValueId {

@@ -73,6 +73,31 @@ pub fn agent_shape(agent: &[u8], out: &mut Vec<u8>) {
     collapse_digits(&agent[..agent.len().min(512)], b"#", out);
 }
 
+/// Entries of an Accept-Language kept in its shape: how an engine words the first ones tells it from
+/// others, how many languages somebody speaks does not.
+const LANGUAGES_MAX: usize = 3;
+
+/// Writes how an Accept-Language is worded into `out`, whatever it asks for: letters become `x` and
+/// `X`. `en-GB,en;q=0.5` → `xx-XX,xx;q=0.5`.
+pub fn language_shape(language: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    for (index, entry) in language[..language.len().min(512)].split(|b| *b == b',').enumerate() {
+        if index == LANGUAGES_MAX {
+            break;
+        }
+        if index > 0 {
+            out.push(b',');
+        }
+        let tag = memchr::memchr(b';', entry).unwrap_or(entry.len());
+        out.extend(entry[..tag].iter().map(|b| match b {
+            b'a'..=b'z' => b'x',
+            b'A'..=b'Z' => b'X',
+            other => *other,
+        }));
+        out.extend_from_slice(&entry[tag..]);
+    }
+}
+
 /// Writes the sorted query keys with the length class of each value into `out`:
 /// `q=hello&page=2` → `page:s q:m`. Nothing is written for an empty query.
 pub fn query_shape(query: &[u8], out: &mut Vec<u8>) {
@@ -148,6 +173,19 @@ mod tests {
             write(input.as_bytes(), &mut out);
             assert_eq!(String::from_utf8_lossy(&out), *expected, "{input}");
         }
+    }
+
+    #[test]
+    fn a_language_is_reduced_to_how_it_is_worded() {
+        check(
+            language_shape,
+            &[
+                ("", ""),
+                ("en-GB,en;q=0.5", "xx-XX,xx;q=0.5"),
+                ("pl,pl-PL;q=0.8,en-US;q=0.5,en;q=0.3", "xx,xx-XX;q=0.8,xx-XX;q=0.5"),
+                ("*", "*"),
+            ],
+        );
     }
 
     #[test]

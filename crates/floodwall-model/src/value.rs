@@ -37,14 +37,25 @@ pub enum Attr {
     CookieState,
     /// Where the Referer points: nowhere, this site, another.
     RefererClass,
+    /// Accept and Accept-Encoding of a request for a page, whole. Other requests ask for all sorts
+    /// of things and leave it unknown.
+    Accept,
+    /// Client hints (`Sec-CH-UA`, `-Mobile`, `-Platform`), whole.
+    ClientHints,
+    /// Derived: whether user agent and client hints contradict each other, see
+    /// [`crate::consistency`].
+    Consistency,
     /// TLS fingerprint. Not filled yet: the place is kept so that stored rows keep their shape.
     Ja4,
-    /// Derived: (TLS fingerprint, header order, user agent, version) together.
+    /// Derived: the make of the client: TLS fingerprint, version, header order, Accept, and the
+    /// wording of user agent, hints and language, together. A new release of a browser keeps it.
+    Stack,
+    /// Derived: the same with user agent and hints whole.
     Implementation,
 }
 
 /// Number of attributes in a row.
-pub const ATTR_COUNT: usize = 13;
+pub const ATTR_COUNT: usize = 17;
 
 impl Attr {
     /// Every attribute, in storage order.
@@ -60,7 +71,11 @@ impl Attr {
         Attr::Language,
         Attr::CookieState,
         Attr::RefererClass,
+        Attr::Accept,
+        Attr::ClientHints,
+        Attr::Consistency,
         Attr::Ja4,
+        Attr::Stack,
         Attr::Implementation,
     ];
 
@@ -76,7 +91,11 @@ impl Attr {
             Attr::HeaderOrder
                 | Attr::UserAgent
                 | Attr::AgentShape
+                | Attr::Accept
+                | Attr::ClientHints
+                | Attr::Consistency
                 | Attr::Ja4
+                | Attr::Stack
                 | Attr::Implementation
         )
     }
@@ -95,7 +114,11 @@ impl Attr {
             Attr::Language => "language",
             Attr::CookieState => "cookie",
             Attr::RefererClass => "referer",
+            Attr::Accept => "accept",
+            Attr::ClientHints => "client hints",
+            Attr::Consistency => "agreement of user agent and client hints",
             Attr::Ja4 => "TLS fingerprint",
+            Attr::Stack => "make of client",
             Attr::Implementation => "client implementation",
         }
     }

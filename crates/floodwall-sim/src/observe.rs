@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use floodwall_model::request::{Seen, request_kind};
-use floodwall_model::{AttrWriter, Handling, Observation, RequestFacts, Source, Stage};
+use floodwall_model::{AttrWriter, Handling, Hints, Observation, RequestFacts, Source, Stage};
 
 use crate::request::RequestSpec;
 
@@ -64,6 +64,12 @@ fn facts<'a>(request: &'a RequestSpec, names: &'a [u8]) -> RequestFacts<'a> {
             None => Seen::Unknown,
         },
         accept: header("accept"),
+        encodings: header("accept-encoding"),
+        hints: Hints {
+            brands: header("sec-ch-ua"),
+            mobile: header("sec-ch-ua-mobile"),
+            platform: header("sec-ch-ua-platform"),
+        },
     }
 }
 

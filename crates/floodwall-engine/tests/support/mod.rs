@@ -210,10 +210,22 @@ fn see(planned: &Planned, view: View, writer: &mut AttrWriter) -> Observation {
 /// A combined log keeps no header order, language or cookie.
 fn as_logged(attrs: &Attrs) -> Attrs {
     let mut logged = *attrs;
-    for attr in [Attr::HeaderOrder, Attr::Language, Attr::CookieState, Attr::Host] {
+    for attr in [
+        Attr::HeaderOrder,
+        Attr::Language,
+        Attr::CookieState,
+        Attr::Host,
+        Attr::Accept,
+        Attr::ClientHints,
+        Attr::Consistency,
+    ] {
         logged[attr] = ValueId::UNKNOWN;
     }
-    logged[Attr::Implementation] = ValueKey::new(3, 4)
-        .combine(Attr::Implementation, &[logged[Attr::UserAgent], logged[Attr::HttpVersion]]);
+    let key = ValueKey::new(3, 4);
+    let version = logged[Attr::HttpVersion];
+    for (whole, part) in [(Attr::Implementation, Attr::UserAgent), (Attr::Stack, Attr::AgentShape)]
+    {
+        logged[whole] = key.combine(whole, &[logged[part], version]);
+    }
     logged
 }

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use floodwall_model::request::{Seen, request_kind};
-use floodwall_model::{Attrs, RequestFacts, RequestKind};
-use http::header::{ACCEPT, ACCEPT_LANGUAGE, COOKIE, HeaderName, REFERER, USER_AGENT};
+use floodwall_model::{Attrs, Hints, RequestFacts, RequestKind};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE, HeaderName, REFERER, USER_AGENT,
+};
 use http::request::Parts;
 use http::{HeaderMap, Version};
 
@@ -33,16 +35,23 @@ pub(crate) fn of(
         language: field(headers, &ACCEPT_LANGUAGE),
         referer: field(headers, &REFERER),
         cookie: if headers.contains_key(COOKIE) { Seen::Is(()) } else { Seen::Absent },
-        fetch_dest: match headers.get("sec-fetch-dest") {
-            Some(value) => Seen::Is(value.as_bytes()),
-            None => Seen::Absent,
-        },
+        fetch_dest: named(headers, "sec-fetch-dest"),
         accept: field(headers, &ACCEPT),
+        encodings: field(headers, &ACCEPT_ENCODING),
+        hints: Hints {
+            brands: named(headers, "sec-ch-ua"),
+            mobile: named(headers, "sec-ch-ua-mobile"),
+            platform: named(headers, "sec-ch-ua-platform"),
+        },
     };
     (worker.observer.borrow_mut().attrs(&facts), request_kind(&facts))
 }
 
 fn field<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Seen<&'a [u8]> {
+    headers.get(name).map_or(Seen::Absent, |value| Seen::Is(value.as_bytes()))
+}
+
+fn named<'a>(headers: &'a HeaderMap, name: &str) -> Seen<&'a [u8]> {
     headers.get(name).map_or(Seen::Absent, |value| Seen::Is(value.as_bytes()))
 }
 

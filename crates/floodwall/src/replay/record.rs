@@ -5,7 +5,7 @@
 
 use floodwall_model::request::{RequestFacts, Seen, request_kind};
 use floodwall_model::{
-    Attr, AttrWriter, Handling, Observation, Outcome, Stage, ValueId, ValueKey, ValueName,
+    Attr, AttrWriter, Handling, Hints, Observation, Outcome, Stage, ValueId, ValueKey, ValueName,
 };
 
 use super::client::Client;
@@ -181,6 +181,8 @@ impl ObservationWriter {
             cookie: record.cookie,
             fetch_dest: record.fetch_dest,
             accept: record.accept,
+            encodings: Seen::Unknown,
+            hints: Hints::default(),
         };
         let mut attrs = self.attrs.attrs(&facts);
         // The log shows that there was none, which is not the value "".
