@@ -44,7 +44,7 @@ const MINED: [Attr; 15] = [
     Attr::RefererClass,
     Attr::Accept,
     Attr::ClientHints,
-    Attr::Consistency,
+    Attr::Contradiction,
     Attr::Stack,
     Attr::Implementation,
 ];
@@ -73,7 +73,7 @@ impl Tier {
 
     fn admits(self, predicates: &[Predicate]) -> bool {
         match self {
-            Tier::Block => predicates.iter().any(|p| p.attr().is_implementation()),
+            Tier::Block => predicates.iter().any(|p| p.names_software()),
             Tier::Throttle => true,
         }
     }

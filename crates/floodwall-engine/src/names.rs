@@ -43,9 +43,8 @@ impl Names {
     /// A predicate as a phrase that completes "requests with …".
     pub fn predicate(&self, predicate: Predicate) -> String {
         match predicate {
-            Predicate::Is(Attr::Consistency, ValueId::ABSENT) => "no client hints".to_owned(),
-            Predicate::Is(Attr::Consistency, id) => {
-                format!("user agent and client hints that {}", self.text(Attr::Consistency, id))
+            Predicate::Is(Attr::Contradiction, id) if id != ValueId::ABSENT => {
+                format!("a {}", Attr::Contradiction.words())
             }
             Predicate::Is(Attr::Stack, id) => format!("one make of client (id {:016x})", id.0),
             Predicate::Is(attr, ValueId::ABSENT) => format!("no {}", attr.words()),

@@ -24,42 +24,21 @@ impl<'a> Hints<'a> {
     }
 }
 
-/// How user agent and hints stand to each other.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub enum Consistency {
-    /// No hints were sent: most software sends none.
-    NoHints,
-    /// Nothing in one contradicts the other.
-    Agree,
-    /// They name different software, versions or platforms.
-    Contradict,
-}
-
-impl Consistency {
-    /// Completes "user agent and client hints that …".
-    pub const fn words(self) -> &'static str {
-        match self {
-            Consistency::NoHints => "are not there",
-            Consistency::Agree => "agree",
-            Consistency::Contradict => "contradict each other",
-        }
-    }
-}
-
-/// How they stand to each other; `None` where one of them cannot be seen.
-pub fn consistency(agent: Seen<&[u8]>, hints: &Hints<'_>) -> Option<Consistency> {
+/// Whether user agent and hints name different software, versions or platforms; `None` where one of
+/// them cannot be seen. Most software sends no hints and contradicts nothing.
+pub fn contradicts(agent: Seen<&[u8]>, hints: &Hints<'_>) -> Option<bool> {
     let parts = hints.parts();
     if agent == Seen::Unknown || parts.contains(&Seen::Unknown) {
         return None;
     }
     if parts.iter().all(|part| *part == Seen::Absent) {
-        return Some(Consistency::NoHints);
+        return Some(false);
     }
-    let Seen::Is(agent) = agent else { return Some(Consistency::Contradict) };
+    let Seen::Is(agent) = agent else { return Some(true) };
     let contradicts = contradicts_brands(agent, hints.brands)
         || contradicts_platform(agent, hints.platform)
         || contradicts_mobile(agent, hints.mobile);
-    Some(if contradicts { Consistency::Contradict } else { Consistency::Agree })
+    Some(contradicts)
 }
 
 fn has(text: &[u8], part: &[u8]) -> bool {
@@ -116,7 +95,7 @@ mod tests {
     const BRANDS: &str =
         "\"Chromium\";v=\"142\", \"Google Chrome\";v=\"142\", \"Not_A Brand\";v=\"99\"";
 
-    fn told(agent: &str, brands: &str, mobile: &str, platform: &str) -> Consistency {
+    fn told(agent: &str, brands: &str, mobile: &str, platform: &str) -> bool {
         let seen = |text: &'static str| match text {
             "" => Seen::Absent,
             text => Seen::Is(text.as_bytes()),
@@ -127,22 +106,21 @@ mod tests {
             mobile: seen(leak(mobile)),
             platform: seen(leak(platform)),
         };
-        consistency(seen(leak(agent)), &hints).expect("everything is visible")
+        contradicts(seen(leak(agent)), &hints).expect("everything is visible")
     }
 
     #[test]
     fn one_story_agrees_and_two_contradict_each_other() {
-        use Consistency::{Agree, Contradict, NoHints};
         for (what, agent, brands, mobile, platform, expected) in [
-            ("Chrome on Windows", WINDOWS, BRANDS, "?0", "\"Windows\"", Agree),
-            ("Chrome on a telephone", PHONE, BRANDS, "?1", "\"Android\"", Agree),
-            ("Firefox sends none", FIREFOX, "", "", "", NoHints),
-            ("Firefox with hints", FIREFOX, BRANDS, "?0", "\"Linux\"", Contradict),
-            ("another platform", WINDOWS, BRANDS, "?0", "\"macOS\"", Contradict),
-            ("a telephone that is none", WINDOWS, BRANDS, "?1", "\"Windows\"", Contradict),
-            ("another version", &WINDOWS.replace("142", "131"), BRANDS, "?0", "", Contradict),
-            ("hints and no agent", "", BRANDS, "?0", "\"Windows\"", Contradict),
-            ("a platform of tomorrow", WINDOWS, BRANDS, "?0", "\"Fuchsia\"", Agree),
+            ("Chrome on Windows", WINDOWS, BRANDS, "?0", "\"Windows\"", false),
+            ("Chrome on a telephone", PHONE, BRANDS, "?1", "\"Android\"", false),
+            ("Firefox sends none", FIREFOX, "", "", "", false),
+            ("Firefox with hints", FIREFOX, BRANDS, "?0", "\"Linux\"", true),
+            ("another platform", WINDOWS, BRANDS, "?0", "\"macOS\"", true),
+            ("a telephone that is none", WINDOWS, BRANDS, "?1", "\"Windows\"", true),
+            ("another version", &WINDOWS.replace("142", "131"), BRANDS, "?0", "", true),
+            ("hints and no agent", "", BRANDS, "?0", "\"Windows\"", true),
+            ("a platform of tomorrow", WINDOWS, BRANDS, "?0", "\"Fuchsia\"", false),
         ] {
             assert_eq!(told(agent, brands, mobile, platform), expected, "{what}");
         }
@@ -150,9 +128,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_not_judged() {
-        assert_eq!(consistency(Seen::Is(WINDOWS.as_bytes()), &Hints::default()), None);
+        assert_eq!(contradicts(Seen::Is(WINDOWS.as_bytes()), &Hints::default()), None);
         let none = Hints { brands: Seen::Absent, mobile: Seen::Absent, platform: Seen::Absent };
-        assert_eq!(consistency(Seen::Unknown, &none), None);
+        assert_eq!(contradicts(Seen::Unknown, &none), None);
     }
 
     proptest! {
@@ -163,7 +141,7 @@ mod tests {
                 mobile: Seen::Is(&mobile),
                 platform: Seen::Absent,
             };
-            consistency(Seen::Is(&agent), &hints);
+            contradicts(Seen::Is(&agent), &hints);
         }
     }
 }

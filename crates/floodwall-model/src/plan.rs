@@ -343,7 +343,7 @@ fn check_rule(
 
 fn check_block(rule: &Rule, collateral_total: f64) -> Result<(), Rejection> {
     let predicates = rule.signature.predicates();
-    if !predicates.iter().any(|p| p.attr().is_implementation()) {
+    if !predicates.iter().any(|p| p.names_software()) {
         return Err(Rejection::ContextOnly);
     }
     let speaks = |is: &dyn Fn(Family) -> bool| {

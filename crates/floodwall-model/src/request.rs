@@ -4,7 +4,7 @@
 //! for the same request. What it cannot see stays [`ValueId::UNKNOWN`], which no predicate matches
 //! by accident because no rule is ever made of it.
 
-use crate::consistency::{Consistency, Hints, consistency};
+use crate::consistency::{Hints, contradicts};
 use crate::limits::{BATCH_NAMES_MAX, VALUE_TEXT_BYTES_MAX};
 use crate::observation::RequestKind;
 use crate::template::{agent_shape, language_shape, path_template, printable, query_shape};
@@ -142,10 +142,10 @@ impl AttrWriter {
         attrs[Attr::RefererClass] = self.referer_class(facts);
         attrs[Attr::Accept] = self.accept(facts);
         attrs[Attr::ClientHints] = self.joined(Attr::ClientHints, &facts.hints.parts());
-        attrs[Attr::Consistency] = match consistency(facts.user_agent, &facts.hints) {
+        attrs[Attr::Contradiction] = match contradicts(facts.user_agent, &facts.hints) {
             None => ValueId::UNKNOWN,
-            Some(Consistency::NoHints) => ValueId::ABSENT,
-            Some(finding) => self.value(Attr::Consistency, finding.words().as_bytes()),
+            Some(false) => ValueId::ABSENT,
+            Some(true) => self.value(Attr::Contradiction, b"there"),
         };
         self.derive(facts, &mut attrs);
         attrs

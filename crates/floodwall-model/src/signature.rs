@@ -30,6 +30,19 @@ impl Predicate {
         }
     }
 
+    /// Whether the condition tells which software sent the request.
+    ///
+    /// Only such a predicate may carry a BLOCK: a rule made of path, method and referer alone
+    /// blocked 75 % of a legitimate crowd in the prototype (docs/decisions/0003). That hints or a
+    /// contradiction are missing says nothing: most software sends no hints.
+    pub fn names_software(self) -> bool {
+        let missing = matches!(
+            self,
+            Predicate::Is(Attr::ClientHints | Attr::Contradiction, ValueId::ABSENT)
+        );
+        self.attr().is_implementation() && !missing
+    }
+
     /// Whether `attrs` fulfils the condition, given what had been learned.
     pub fn matches(self, attrs: &Attrs, known: &KnownValues) -> bool {
         match self {

@@ -42,9 +42,8 @@ pub enum Attr {
     Accept,
     /// Client hints (`Sec-CH-UA`, `-Mobile`, `-Platform`), whole.
     ClientHints,
-    /// Derived: whether user agent and client hints contradict each other, see
-    /// [`crate::consistency`].
-    Consistency,
+    /// Derived: a contradiction between user agent and client hints, see [`crate::consistency`].
+    Contradiction,
     /// TLS fingerprint. Not filled yet: the place is kept so that stored rows keep their shape.
     Ja4,
     /// Derived: the make of the client: TLS fingerprint, version, header order, Accept, and the
@@ -73,7 +72,7 @@ impl Attr {
         Attr::RefererClass,
         Attr::Accept,
         Attr::ClientHints,
-        Attr::Consistency,
+        Attr::Contradiction,
         Attr::Ja4,
         Attr::Stack,
         Attr::Implementation,
@@ -81,19 +80,17 @@ impl Attr {
 
     /// Whether the attribute tells which software sent the request, as opposed to what it wanted.
     ///
-    /// Only such a predicate may carry a BLOCK: a rule made of path, method and referer alone
-    /// blocked 75 % of a legitimate crowd in the prototype (docs/decisions/0003). A language is not
-    /// software: blocking one would refuse everybody who speaks it and had not come before. Nor is
-    /// a protocol version, which half of all software shares.
+    /// A language is not software: blocking one would refuse everybody who speaks it and had not
+    /// come before. Nor is a protocol version, or what a browser accepts, which half of all software
+    /// shares. See [`crate::Predicate::names_software`].
     pub const fn is_implementation(self) -> bool {
         matches!(
             self,
             Attr::HeaderOrder
                 | Attr::UserAgent
                 | Attr::AgentShape
-                | Attr::Accept
                 | Attr::ClientHints
-                | Attr::Consistency
+                | Attr::Contradiction
                 | Attr::Ja4
                 | Attr::Stack
                 | Attr::Implementation
@@ -116,7 +113,7 @@ impl Attr {
             Attr::RefererClass => "referer",
             Attr::Accept => "accept",
             Attr::ClientHints => "client hints",
-            Attr::Consistency => "agreement of user agent and client hints",
+            Attr::Contradiction => "contradiction between user agent and client hints",
             Attr::Ja4 => "TLS fingerprint",
             Attr::Stack => "make of client",
             Attr::Implementation => "client implementation",
