@@ -23,12 +23,8 @@ fn main() {
                     let past_ms = past_s() * 1000;
                     let end_ms = past_ms + 30_000;
                     let stage = Stage0::new(seed);
-                    let attack = CouncilConfig {
-                        start_ms: past_ms,
-                        end_ms,
-                        disguise,
-                        ..Default::default()
-                    };
+                    let attack =
+                        CouncilConfig { start_ms: past_ms, end_ms, disguise, ..Default::default() };
                     let streams =
                         vec![stage.visitors(VisitorsConfig::honest(rps)), stage.council(attack)];
                     let score = run(streams, end_ms, view, seed);

@@ -42,6 +42,9 @@ pub struct Literal<P> {
     pub now: Bits,
     /// Records of the past that fulfil it.
     pub past: Arc<Bits>,
+    /// Share of honest traffic that is taken to fulfil it even if the past shows less, because a
+    /// small past may not happen to.
+    pub prior: f64,
 }
 
 /// What may be proposed, and what the past says about it.
@@ -50,8 +53,10 @@ pub trait Judge<P> {
     fn group(&self, predicate: &P) -> usize;
     /// Whether such a conjunction may be proposed at all.
     fn admits(&self, predicates: &[P]) -> bool;
-    /// Whether collateral measured for it is bounded well enough.
-    fn bounded(&self, predicates: &[P], collateral: Collateral) -> bool;
+    /// Whether collateral measured for it is bounded well enough. `by_chance` is the share of the
+    /// past that would match if its parts were independent of each other: what a small past may not
+    /// happen to show.
+    fn bounded(&self, predicates: &[P], collateral: Collateral, by_chance: f64) -> bool;
     /// Whether the half of the past that it was not chosen by bears it out.
     fn holds_up(&self, predicates: &[P]) -> bool;
     /// Whether a predicate that nearly all matches fulfil is added although nothing demands it.
@@ -171,10 +176,18 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
     /// Hits in the past, and those to be expected if the parts were independent of each other. Of
     /// two that are as good as never matched the simpler one is to be preferred, so they are equal.
     fn likely_hits(&self, node: &Node) -> f64 {
-        let records = self.scales.past_records.max(1) as f64;
-        let share = |m: usize| self.literals[m].past.count() as f64 / records;
-        let by_chance = records * members(node.members).map(share).product::<f64>();
+        let by_chance = self.scales.past_records as f64 * self.by_chance(node);
         (node.hits as f64 + by_chance).max(UNMATCHED_HITS)
+    }
+
+    /// The share of the past that would match if the parts were independent of each other.
+    fn by_chance(&self, node: &Node) -> f64 {
+        let records = self.scales.past_records.max(1) as f64;
+        let share = |m: usize| {
+            let literal = &self.literals[m];
+            (literal.past.count() as f64 / records).max(literal.prior)
+        };
+        members(node.members).map(share).product()
     }
 
     /// The node if the half of the past it was not chosen by bears it out; otherwise the best
@@ -232,7 +245,8 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
     fn acceptable(&self, node: &Node) -> bool {
         let collateral = Collateral { hits: node.hits, records: self.scales.past_records };
         let predicates = self.predicates(node);
-        self.judge.bounded(&predicates, collateral) && self.judge.admits(&predicates)
+        self.judge.bounded(&predicates, collateral, self.by_chance(node))
+            && self.judge.admits(&predicates)
     }
 
     /// What decides: explained excess, less a little per predicate, less what hits the past.

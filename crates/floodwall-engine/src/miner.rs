@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use floodwall_model::limits::PREDICATES_MAX;
 use floodwall_model::plan::SMALL_BASELINE_UNSEEN_RECORDS_MIN;
-use floodwall_model::{Attr, Collateral, Predicate, Signature, ValueId};
+use floodwall_model::{Attr, Claim, Collateral, Predicate, Signature, ValueId};
 
 use crate::baseline::{Frozen, Learned, UNSEEN_ATTRS};
 use crate::beam::{BASELINE_SHARE_MIN, Beam, Judge, LITERALS_MAX, Literal, Scales};
@@ -29,6 +29,14 @@ const EXCESS_RPS_MIN: f64 = 2.0;
 /// A rise of the total below this many standard deviations is not looked into. Fewer than for a
 /// conjunction: one tool's requests stand out where the total does not.
 const RISE_SIGMA_MIN: f64 = 2.0;
+/// In a past too small to prove the cap, a description without a hit may still be of visitors who
+/// did not happen to come: a common browser without cookie and referer. Its parts, taken for
+/// independent of each other, may be expected in at most this share of requests. A fifth of the cap,
+/// because they are not independent: who has no cookie often has no referer either.
+const BY_CHANCE_MAX: f64 = floodwall_model::plan::BLOCK_COLLATERAL_MAX / 5.0;
+/// Share of visitors that a browser which looks like one is presumed to have, whatever a small past
+/// shows: in a past of a hundred visits, one in fifty is missing one time out of eight.
+const BROWSER_PRIOR: f64 = 0.02;
 /// Attributes mined. Host is left out until several sites share a gateway's baseline, the network
 /// because sources are none of a signature's business.
 const MINED: [Attr; 15] = [
@@ -44,7 +52,7 @@ const MINED: [Attr; 15] = [
     Attr::RefererClass,
     Attr::Accept,
     Attr::ClientHints,
-    Attr::Contradiction,
+    Attr::Claim,
     Attr::Stack,
     Attr::Implementation,
 ];
@@ -200,6 +208,7 @@ fn literals(rise: &Rise<'_>, memo: &mut Memo) -> Vec<Literal<Predicate>> {
                 predicate,
                 now: Bits::select(&rise.now.records, is),
                 past: memo.past(predicate, || Bits::select(&rise.past.mining, |l| is(&l.record))),
+                prior: prior_share(predicate, &rise.now.records),
             });
         }
     }
@@ -211,10 +220,27 @@ fn literals(rise: &Rise<'_>, memo: &mut Memo) -> Vec<Literal<Predicate>> {
             predicate,
             now: Bits::select(&rise.now.records, unseen),
             past: memo.past(predicate, || Bits::select(&rise.past.mining, new_in_past)),
+            prior: 0.0,
         });
     }
     debug_assert!(all.len() <= LITERALS_MAX);
     all
+}
+
+/// Share of visitors presumed to use a client although the past may not show it: those that wear a
+/// browser's headers throughout are presumed to be a browser that some people use.
+fn prior_share(predicate: Predicate, now: &[Record]) -> f64 {
+    if !predicate.names_software() {
+        return 0.0;
+    }
+    let Predicate::Is(attr, value) = predicate else { return 0.0 };
+    let (mut dressed, mut claims) = (0u32, 0u32);
+    for record in now.iter().filter(|r| r.attrs[attr] == value) {
+        let claim = record.attrs[Attr::Claim];
+        claims += u32::from(claim.is_known());
+        dressed += u32::from(claim == Claim::Browser.id());
+    }
+    if dressed * 2 > claims { BROWSER_PRIOR } else { 0.0 }
 }
 
 fn risen_values(rise: &Rise<'_>, attr: Attr) -> Vec<ValueId> {
@@ -254,18 +280,23 @@ impl Judge<Predicate> for Past<'_> {
         self.tier.admits(predicates)
     }
 
-    /// Below the cap, or not one hit among as many records as such predicates need.
-    fn bounded(&self, predicates: &[Predicate], collateral: Collateral) -> bool {
+    /// Below the cap, or not one hit among as many records as such predicates need, and none to be
+    /// expected by chance.
+    fn bounded(&self, predicates: &[Predicate], collateral: Collateral, by_chance: f64) -> bool {
         let exact = predicates.iter().all(|p| matches!(p, Predicate::Is(..)));
         let clean = collateral.hits == 0
+            && by_chance <= BY_CHANCE_MAX
             && (exact || collateral.records >= SMALL_BASELINE_UNSEEN_RECORDS_MIN);
         clean || collateral.upper_bound() <= self.tier.collateral_max()
     }
 
     fn holds_up(&self, predicates: &[Predicate]) -> bool {
         self.tier == Tier::Throttle
-            || self
-                .bounded(predicates, validate(&Signature::new(predicates.to_vec()), self.rise.past))
+            || self.bounded(
+                predicates,
+                validate(&Signature::new(predicates.to_vec()), self.rise.past),
+                0.0,
+            )
     }
 
     fn tightens(&self, predicate: &Predicate) -> bool {

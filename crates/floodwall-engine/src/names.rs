@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use floodwall_model::{ATTR_COUNT, Attr, Predicate, Signature, ValueId, ValueName};
+use floodwall_model::{ATTR_COUNT, Attr, Claim, Predicate, Signature, ValueId, ValueName};
 
 /// Texts kept per attribute. When full: the table starts over, and what is still met comes back
 /// with its next announcement; texts of rules in force are kept with the rules themselves.
@@ -43,8 +43,8 @@ impl Names {
     /// A predicate as a phrase that completes "requests with …".
     pub fn predicate(&self, predicate: Predicate) -> String {
         match predicate {
-            Predicate::Is(Attr::Contradiction, id) if id != ValueId::ABSENT => {
-                format!("a {}", Attr::Contradiction.words())
+            Predicate::Is(Attr::Claim, id) if Claim::of(id).is_some() => {
+                Claim::of(id).map_or("", Claim::words).to_owned()
             }
             Predicate::Is(Attr::Stack, id) => format!("one make of client (id {:016x})", id.0),
             Predicate::Is(attr, ValueId::ABSENT) => format!("no {}", attr.words()),

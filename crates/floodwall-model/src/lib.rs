@@ -10,7 +10,7 @@
 
 pub mod ban;
 pub mod bucket;
-pub mod consistency;
+pub mod claim;
 pub mod incident;
 pub mod limits;
 pub mod observation;
@@ -25,7 +25,7 @@ pub mod value;
 
 pub use ban::{Ban, BanRefusal, CheckedBan, Protected};
 pub use bucket::TokenBucket;
-pub use consistency::Hints;
+pub use claim::{Claim, Hints};
 pub use incident::{Incident, IncidentVerdict, Peaks, RuleRecord, TimelineEntry, Totals};
 pub use observation::{Handling, Observation, ObservationBatch, Outcome, RequestKind, Stage};
 pub use plan::{

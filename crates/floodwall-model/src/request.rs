@@ -4,7 +4,7 @@
 //! for the same request. What it cannot see stays [`ValueId::UNKNOWN`], which no predicate matches
 //! by accident because no rule is ever made of it.
 
-use crate::consistency::{Hints, contradicts};
+use crate::claim::{Hints, claim};
 use crate::limits::{BATCH_NAMES_MAX, VALUE_TEXT_BYTES_MAX};
 use crate::observation::RequestKind;
 use crate::template::{agent_shape, language_shape, path_template, printable, query_shape};
@@ -142,11 +142,7 @@ impl AttrWriter {
         attrs[Attr::RefererClass] = self.referer_class(facts);
         attrs[Attr::Accept] = self.accept(facts);
         attrs[Attr::ClientHints] = self.joined(Attr::ClientHints, &facts.hints.parts());
-        attrs[Attr::Contradiction] = match contradicts(facts.user_agent, &facts.hints) {
-            None => ValueId::UNKNOWN,
-            Some(false) => ValueId::ABSENT,
-            Some(true) => self.value(Attr::Contradiction, b"there"),
-        };
+        attrs[Attr::Claim] = claim(facts, request_kind(facts) == RequestKind::Page);
         self.derive(facts, &mut attrs);
         attrs
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::claim::Claim;
 use crate::limits::KNOWN_VALUES_MAX;
 use crate::value::{ATTR_COUNT, Attr, Attrs, ValueId};
 
@@ -33,14 +34,16 @@ impl Predicate {
     /// Whether the condition tells which software sent the request.
     ///
     /// Only such a predicate may carry a BLOCK: a rule made of path, method and referer alone
-    /// blocked 75 % of a legitimate crowd in the prototype (docs/decisions/0003). That hints or a
-    /// contradiction are missing says nothing: most software sends no hints.
+    /// blocked 75 % of a legitimate crowd in the prototype (docs/decisions/0003). That hints are
+    /// missing says nothing, because most software sends none; nor that a browser is one.
     pub fn names_software(self) -> bool {
-        let missing = matches!(
-            self,
-            Predicate::Is(Attr::ClientHints | Attr::Contradiction, ValueId::ABSENT)
-        );
-        self.attr().is_implementation() && !missing
+        match self {
+            Predicate::Is(Attr::ClientHints, ValueId::ABSENT) => false,
+            Predicate::Is(Attr::Claim, id) => {
+                matches!(Claim::of(id), Some(Claim::Contradicted | Claim::Undressed))
+            }
+            other => other.attr().is_implementation(),
+        }
     }
 
     /// Whether `attrs` fulfils the condition, given what had been learned.

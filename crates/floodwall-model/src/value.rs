@@ -42,8 +42,9 @@ pub enum Attr {
     Accept,
     /// Client hints (`Sec-CH-UA`, `-Mobile`, `-Platform`), whole.
     ClientHints,
-    /// Derived: a contradiction between user agent and client hints, see [`crate::consistency`].
-    Contradiction,
+    /// Derived: what the client claims to be and whether its headers bear that out, see
+    /// [`crate::claim`].
+    Claim,
     /// TLS fingerprint. Not filled yet: the place is kept so that stored rows keep their shape.
     Ja4,
     /// Derived: the make of the client: TLS fingerprint, version, header order, Accept, and the
@@ -72,7 +73,7 @@ impl Attr {
         Attr::RefererClass,
         Attr::Accept,
         Attr::ClientHints,
-        Attr::Contradiction,
+        Attr::Claim,
         Attr::Ja4,
         Attr::Stack,
         Attr::Implementation,
@@ -90,7 +91,7 @@ impl Attr {
                 | Attr::UserAgent
                 | Attr::AgentShape
                 | Attr::ClientHints
-                | Attr::Contradiction
+                | Attr::Claim
                 | Attr::Ja4
                 | Attr::Stack
                 | Attr::Implementation
@@ -113,7 +114,7 @@ impl Attr {
             Attr::RefererClass => "referer",
             Attr::Accept => "accept",
             Attr::ClientHints => "client hints",
-            Attr::Contradiction => "contradiction between user agent and client hints",
+            Attr::Claim => "claim to be a browser",
             Attr::Ja4 => "TLS fingerprint",
             Attr::Stack => "make of client",
             Attr::Implementation => "client implementation",

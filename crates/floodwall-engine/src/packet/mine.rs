@@ -202,6 +202,7 @@ impl<'a> Stratum<'a> {
                 predicate,
                 now: Bits::select(&self.now, |r| predicate.holds(r.facts.value(attr))),
                 past: Arc::new(Bits::select(&self.past, |k| k.fulfils(predicate))),
+                prior: 0.0,
             });
         };
         // The base as a literal of its own, so that a kind of packet that hardly ever came can be
@@ -322,7 +323,7 @@ impl Judge<PacketPredicate> for Stratum<'_> {
     /// Nothing hit among many packets of the same kind, or of a past that hardly knows the kind; or
     /// next to nothing among all. What only says where a packet goes must hit nothing at all of its
     /// kind; how far it came adds nothing to that.
-    fn bounded(&self, predicates: &[PacketPredicate], alike: Collateral) -> bool {
+    fn bounded(&self, predicates: &[PacketPredicate], alike: Collateral, _: f64) -> bool {
         let all = Collateral { hits: alike.hits, records: self.past_all };
         let rare = all.upper_bound() <= PACKET_COLLATERAL_MAX;
         let unknown_kind = self.past_all >= PAST_PACKETS_MIN;

@@ -217,7 +217,7 @@ fn as_logged(attrs: &Attrs) -> Attrs {
         Attr::Host,
         Attr::Accept,
         Attr::ClientHints,
-        Attr::Contradiction,
+        Attr::Claim,
     ] {
         logged[attr] = ValueId::UNKNOWN;
     }
