@@ -21,6 +21,9 @@ const ACCEPTABLE_MAX: usize = 128;
 /// Conjunctions whose scores differ by no more than this share explain the same; the one that is
 /// least likely to hit honest traffic is taken first.
 const ALIKE: f64 = 0.06;
+/// Of conjunctions that are alike, those that match at least this share of what the widest matches
+/// match the same flood.
+const SAME: f64 = 0.99;
 /// Records of the past that a predicate without any match there stands for; fewer say no more.
 const UNMATCHED_HITS: f64 = 0.5;
 /// A conjunction must explain an excess of this many standard deviations…
@@ -43,7 +46,8 @@ pub struct Literal<P> {
     /// Records of the past that fulfil it.
     pub past: Arc<Bits>,
     /// Share of honest traffic that is taken to fulfil it even if the past shows less, because a
-    /// small past may not happen to.
+    /// small past may not happen to. Literals that have one speak of the same thing: together they
+    /// are as rare as the rarest.
     pub prior: f64,
 }
 
@@ -161,14 +165,17 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
     /// A past of a few thousand records cannot tell a conjunction that no visitor fulfils from one
     /// that one in five thousand does. Among those that explain the same, the parts of which are
     /// rarer in the past are the safer choice; among equals the one that matches least now, because
-    /// the few that another matches beside the flood are perhaps visitors new to a short past.
+    /// the few that another matches beside the flood are perhaps visitors new to a short past. One
+    /// that misses more than such a few misses part of the flood.
     fn by_preference(&self, acceptable: Vec<(f64, Node)>) -> Vec<Node> {
         let Some(&(best, _)) = acceptable.first() else { return Vec::new() };
         let alike = acceptable.partition_point(|(score, _)| *score >= best * (1.0 - ALIKE));
         let mut nodes: Vec<Node> = acceptable.into_iter().map(|(_, node)| node).collect();
+        let most = nodes[..alike].iter().map(|n| n.now.count()).max().unwrap_or(0) as f64;
+        let misses = |n: &Node| (n.now.count() as f64) < SAME * most;
         nodes[..alike].sort_by(|a, b| {
             let likely = self.likely_hits(a).total_cmp(&self.likely_hits(b));
-            likely.then(a.now.count().cmp(&b.now.count()))
+            likely.then(misses(a).cmp(&misses(b))).then(a.now.count().cmp(&b.now.count()))
         });
         nodes
     }
@@ -183,11 +190,12 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
     /// The share of the past that would match if the parts were independent of each other.
     fn by_chance(&self, node: &Node) -> f64 {
         let records = self.scales.past_records.max(1) as f64;
-        let share = |m: usize| {
-            let literal = &self.literals[m];
-            (literal.past.count() as f64 / records).max(literal.prior)
-        };
-        members(node.members).map(share).product()
+        let share = |m: usize| self.literals[m].past.count() as f64 / records;
+        let prior = |m: usize| self.literals[m].prior;
+        let presumed = |m: &usize| prior(*m) > 0.0;
+        let apart: f64 = members(node.members).filter(|m| !presumed(m)).map(share).product();
+        let together = members(node.members).filter(presumed).map(|m| share(m).max(prior(m)));
+        apart * together.fold(1.0, f64::min)
     }
 
     /// The node if the half of the past it was not chosen by bears it out; otherwise the best

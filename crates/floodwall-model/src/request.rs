@@ -380,6 +380,44 @@ mod tests {
     }
 
     #[test]
+    fn a_new_release_keeps_the_make_and_another_header_does_not() {
+        let agent = b"Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0";
+        let newer = b"Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+        let browser = RequestFacts {
+            user_agent: Seen::Is(agent),
+            language: Seen::Is(b"en-GB,en;q=0.5"),
+            accept: Seen::Is(b"text/html,*/*;q=0.8"),
+            encodings: Seen::Is(b"gzip, deflate, br"),
+            header_names: Seen::Is(b"user-agent,accept,accept-language"),
+            ..facts(b"/")
+        };
+        let mut writer = AttrWriter::new(ValueKey::new(1, 2));
+        let first = writer.attrs(&browser);
+        let updated = writer.attrs(&RequestFacts { user_agent: Seen::Is(newer), ..browser });
+        assert_eq!(first[Attr::Stack], updated[Attr::Stack]);
+        assert_ne!(first[Attr::Implementation], updated[Attr::Implementation]);
+        let polish =
+            writer.attrs(&RequestFacts { language: Seen::Is(b"pl-PL,pl;q=0.5"), ..browser });
+        assert_eq!(first[Attr::Stack], polish[Attr::Stack], "a language is not software");
+        let worded = writer.attrs(&RequestFacts { language: Seen::Is(b"pl,en;q=0.9"), ..browser });
+        assert_ne!(first[Attr::Stack], worded[Attr::Stack]);
+        let plain = writer.attrs(&RequestFacts { encodings: Seen::Is(b"gzip"), ..browser });
+        assert_ne!(first[Attr::Stack], plain[Attr::Stack]);
+    }
+
+    #[test]
+    fn what_an_image_is_wanted_as_is_not_looked_at() {
+        let mut writer = AttrWriter::new(ValueKey::new(1, 2));
+        let image = RequestFacts {
+            accept: Seen::Is(b"image/avif,*/*;q=0.8"),
+            encodings: Seen::Is(b"gzip"),
+            ..facts(b"/a.png")
+        };
+        assert_eq!(writer.attrs(&image)[Attr::Accept], ValueId::UNKNOWN);
+        assert!(writer.attrs(&RequestFacts { path: b"/a", ..image })[Attr::Accept].is_known());
+    }
+
+    #[test]
     fn a_cookie_does_not_change_the_header_order() {
         let mut writer = AttrWriter::new(ValueKey::new(1, 2));
         let with = |names| RequestFacts { header_names: Seen::Is(names), ..facts(b"/") };
