@@ -40,6 +40,19 @@ impl AddressPool {
         }
     }
 
+    /// The pool of one address.
+    pub fn single(address: IpAddr) -> Self {
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        AddressPool { prefixes: vec![Prefix::new(address, bits)] }
+    }
+
+    /// One of the pool's networks by itself: `bits` long, or as long as the pool has it.
+    pub fn network(&self, bits: u8, rng: &mut Rng) -> Self {
+        let prefix = self.prefixes[rng.usize(..self.prefixes.len())];
+        let within = AddressPool { prefixes: vec![prefix] }.draw(rng);
+        AddressPool { prefixes: vec![Prefix::new(within, bits.max(prefix.bits()))] }
+    }
+
     /// Whether `address` is one of the pool's.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.prefixes.iter().any(|prefix| prefix.contains(address))

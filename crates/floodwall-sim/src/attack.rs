@@ -17,6 +17,7 @@ use crate::mix::ClientMix;
 use crate::profile::{ClientClass, ClientProfile, Context, Implementation, Target};
 use crate::request::{Label, Planned, RequestSpec, Text};
 use crate::site::{QueryKind, Site};
+use crate::who::Who;
 
 /// User agents in the list that [`Disguise::RandomAgent`] draws from.
 const AGENTS_LISTED: usize = 800;
@@ -24,10 +25,14 @@ const AGENTS_LISTED: usize = 800;
 /// How an attacker's client looks.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Disguise {
+    /// A tool under its own name: one header order, one user agent, no language.
+    PlainTool,
     /// A tool's own header order under one or a few stolen browser user agents.
     StolenAgents,
     /// A tool's own header order, a user agent from a long list for every request.
     RandomAgent,
+    /// One browser, copied exactly, in a few languages.
+    OneBrowser,
     /// Browsers' header orders, user agents and languages, each as frequent as among honest
     /// visitors but combined at random.
     CopiedMarginals,
@@ -37,9 +42,11 @@ pub enum Disguise {
 
 impl Disguise {
     /// All of them, from the crudest to the best.
-    pub const ALL: [Disguise; 4] = [
+    pub const ALL: [Disguise; 6] = [
+        Disguise::PlainTool,
         Disguise::StolenAgents,
         Disguise::RandomAgent,
+        Disguise::OneBrowser,
         Disguise::CopiedMarginals,
         Disguise::JointMimic,
     ];
@@ -104,15 +111,17 @@ impl UrlPattern {
 }
 
 /// Makes attackers' clients and requests.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Kit {
     disguise: Disguise,
-    host: Text,
+    hosts: Vec<Text>,
     patterns: Vec<UrlPattern>,
     honest: ClientMix,
     tool: Implementation,
     agents: Vec<Text>,
     language: Text,
+    /// For [`Disguise::OneBrowser`], in each language it comes in.
+    copies: Vec<ClientProfile>,
     /// Whether [`Disguise::CopiedMarginals`] combines anew for every request.
     per_request: bool,
 }
@@ -128,13 +137,20 @@ impl Kit {
     ) -> Self {
         let layout = &TOOLS[rng.usize(..TOOLS.len())];
         let stolen = rng.usize(1..=4);
-        let count = if disguise == Disguise::RandomAgent { AGENTS_LISTED } else { stolen };
-        let agents = (0..count).map(|_| listed_agent(honest, rng)).collect();
+        let agents = match disguise {
+            Disguise::PlainTool => vec![tool_agent(rng)],
+            Disguise::RandomAgent => (0..AGENTS_LISTED).map(|_| listed_agent(honest, rng)).collect(),
+            _ => (0..stolen).map(|_| listed_agent(honest, rng)).collect(),
+        };
         let languages =
             ["en-US,en;q=0.9", "en-US,en;q=0.5", "en-GB,en;q=0.9", "ru-RU,ru;q=0.9", "*"];
+        let copies = match disguise {
+            Disguise::OneBrowser => copies_of(&browser_of(honest, rng), honest, rng),
+            _ => Vec::new(),
+        };
         Kit {
             disguise,
-            host: site.host.clone().into(),
+            hosts: vec![site.host.clone().into()],
             patterns,
             honest: honest.clone(),
             tool: Implementation {
@@ -149,14 +165,46 @@ impl Kit {
             },
             agents,
             language: languages[rng.usize(..languages.len())].into(),
+            copies,
             per_request: rng.bool(),
+        }
+    }
+
+    /// The same against several hosts, evenly.
+    pub fn with_hosts(mut self, hosts: Vec<Text>) -> Self {
+        if !hosts.is_empty() {
+            self.hosts = hosts;
+        }
+        self
+    }
+
+    /// The same with the browser that most honest visitors use, for [`Disguise::OneBrowser`].
+    pub fn with_most_used_browser(mut self, rng: &mut Rng) -> Self {
+        let browsers =
+            self.honest.shares().filter(|(one, _)| one.class == ClientClass::Browser);
+        if let Some((most, _)) = browsers.max_by(|a, b| a.1.total_cmp(&b.1)) {
+            let like = ClientProfile { implementation: Arc::clone(most), language: "en".into() };
+            self.copies = copies_of(&like, &self.honest, rng);
+        }
+        self
+    }
+
+    /// What an attacker does who sees himself refused: takes something of `other`, or all.
+    pub fn changed(&self, other: Kit, rng: &mut Rng) -> Kit {
+        match rng.u32(..3) {
+            0 => Kit { patterns: self.patterns.clone(), ..other },
+            1 => Kit { tool: self.tool.clone(), hosts: self.hosts.clone(), ..other },
+            _ => Kit { hosts: self.hosts.clone(), ..other },
         }
     }
 
     /// The client of one source.
     pub fn client(&self, rng: &mut Rng) -> ClientProfile {
         match self.disguise {
-            Disguise::StolenAgents | Disguise::RandomAgent => {
+            Disguise::OneBrowser if !self.copies.is_empty() => {
+                self.copies[rng.usize(..self.copies.len())].clone()
+            }
+            Disguise::PlainTool | Disguise::StolenAgents | Disguise::RandomAgent => {
                 let user_agent = self.agents[rng.usize(..self.agents.len())].clone();
                 let implementation = Implementation { user_agent, ..self.tool.clone() };
                 let language = self.language.clone();
@@ -172,7 +220,7 @@ impl Kit {
                 };
                 ClientProfile { implementation: Arc::new(implementation), language }
             }
-            Disguise::JointMimic => self.browser(rng),
+            Disguise::OneBrowser | Disguise::JointMimic => self.browser(rng),
         }
     }
 
@@ -184,7 +232,7 @@ impl Kit {
         let client = fresh.as_ref().unwrap_or(client);
         let context = Context {
             target: Target::Document,
-            host: &self.host,
+            host: &self.hosts[if self.hosts.len() > 1 { rng.usize(..self.hosts.len()) } else { 0 }],
             referer: None,
             from_this_site: false,
             cookie: None,
@@ -217,19 +265,45 @@ impl Kit {
             kind: RequestKind::Page,
             label: Label::Attack,
             page_view,
+            who: Who::default(),
+            wave: 0,
         }
     }
 
     fn browser(&self, rng: &mut Rng) -> ClientProfile {
-        // Bounded: a mix of machines only ends after a few draws with one of them.
-        let mut drawn = self.honest.draw(rng);
-        for _ in 0..32 {
-            if drawn.implementation.class == ClientClass::Browser {
-                break;
-            }
-            drawn = self.honest.draw(rng);
+        browser_of(&self.honest, rng)
+    }
+}
+
+fn browser_of(honest: &ClientMix, rng: &mut Rng) -> ClientProfile {
+    // Bounded: a mix of machines only ends after a few draws with one of them.
+    let mut drawn = honest.draw(rng);
+    for _ in 0..32 {
+        if drawn.implementation.class == ClientClass::Browser {
+            break;
         }
-        drawn
+        drawn = honest.draw(rng);
+    }
+    drawn
+}
+
+/// The software of `like` in one to three languages, as its engine words them.
+fn copies_of(like: &ClientProfile, honest: &ClientMix, rng: &mut Rng) -> Vec<ClientProfile> {
+    let engine = like.implementation.engine;
+    let copy = |rng: &mut Rng| ClientProfile {
+        implementation: Arc::clone(&like.implementation),
+        language: honest.draw_language(engine, rng),
+    };
+    (0..rng.usize(1..=3)).map(|_| copy(rng)).collect()
+}
+
+/// What a tool calls itself when nobody told it to lie.
+fn tool_agent(rng: &mut Rng) -> Text {
+    match rng.u32(..4) {
+        0 => Text::Fixed("Go-http-client/1.1"),
+        1 => format!("python-requests/2.{}.{}", rng.u32(20..=31), rng.u32(0..=5)).into(),
+        2 => format!("okhttp/{}.{}.0", rng.u32(3..=5), rng.u32(0..=12)).into(),
+        _ => format!("{}/{}.{}", word(rng, 4..=9), rng.u32(0..=3), rng.u32(0..=9)).into(),
     }
 }
 

@@ -234,6 +234,8 @@ mod tests {
                 wrong.count() as f64 / 300.0
             };
             assert_eq!(wrong_share(Disguise::JointMimic), 0.0);
+            assert_eq!(wrong_share(Disguise::OneBrowser), 0.0);
+            assert_eq!(wrong_share(Disguise::PlainTool), 1.0);
             assert_eq!(wrong_share(Disguise::StolenAgents), 1.0);
             assert!(wrong_share(Disguise::CopiedMarginals) > 0.3);
         }

@@ -222,6 +222,10 @@ pub const ROBOT_BROAD: Layout = plain(&[
 pub const MONITOR: Layout =
     plain(&[F::Host, F::UserAgent, F::Accept, F::AcceptEncoding, F::CacheControl, F::Connection]);
 
+/// An app's own client of the site's interface.
+pub const APP: Layout =
+    plain(&[F::UserAgent, F::AcceptLanguage, F::Host, F::Connection, F::AcceptEncoding]);
+
 /// curl.
 pub const CURL: Layout = plain(&[F::Host, F::UserAgent, F::Accept]);
 

@@ -9,6 +9,7 @@
 //! attack looks like is drawn anew with every seed, so that no rule can be written for it.
 
 pub mod address;
+pub mod assault;
 pub mod attack;
 pub mod browsers;
 pub mod chance;
@@ -23,9 +24,12 @@ pub mod open_loop;
 pub mod packets;
 pub mod profile;
 pub mod request;
+pub mod rhythm;
 pub mod session;
 pub mod site;
+pub mod traffic;
 pub mod visitors;
+pub mod who;
 
 pub use address::{AddressPlan, AddressPool};
 pub use attack::{Disguise, FloodFew, Kit, RandomQuery, UrlPattern};
@@ -37,4 +41,6 @@ pub use profile::{ClientClass, ClientProfile, Implementation};
 pub use request::{Label, Planned, RequestSpec, Text};
 pub use session::{Answer, Session, Step, Visitor};
 pub use site::{Asset, Page, Site};
+pub use traffic::{Company, Deaf, Traffic};
 pub use visitors::{SessionArrivals, VisitorsConfig};
+pub use who::{Software, Who};

@@ -4,7 +4,7 @@
 //! tools. Each of them would be hurt by a careless rule, which is why they are here.
 
 use crate::layouts::{
-    CURL, Engine, Layout, MONITOR, PYTHON_REQUESTS, READER, ROBOT, ROBOT_BROAD, TEXT_BROWSER,
+    APP, CURL, Engine, Layout, MONITOR, PYTHON_REQUESTS, READER, ROBOT, ROBOT_BROAD, TEXT_BROWSER,
 };
 use crate::profile::{ClientClass, Implementation};
 
@@ -129,6 +129,8 @@ pub fn all() -> Vec<(Implementation, f64)> {
         (ClientClass::Tool, &CURL, "curl/8.14.1", None, 0.5),
         (ClientClass::Tool, &CURL, "curl/7.88.1", None, 0.2),
         (ClientClass::Tool, &PYTHON_REQUESTS, "python-requests/2.32.5", None, 0.3),
+        (ClientClass::ApiClient, &APP, "AshbourneApp/4.2 (Android 15)", None, 0.6),
+        (ClientClass::ApiClient, &APP, "ResultsWidget/1.8 (+https://local-news.example)", None, 0.4),
         (
             ClientClass::TextBrowser,
             &TEXT_BROWSER,

@@ -31,6 +31,8 @@ pub struct MixConfig {
     pub link_previews: f64,
     /// Of all sessions: command-line tools.
     pub tools: f64,
+    /// Of all sessions: programs that use the site's interface.
+    pub api_clients: f64,
     /// Every share is multiplied by a factor between 1 / (1 + this) and 1 + this, drawn by seed.
     pub shift: f64,
 }
@@ -45,6 +47,7 @@ impl Default for MixConfig {
             monitors: 0.015,
             link_previews: 0.008,
             tools: 0.004,
+            api_clients: 0.0,
             shift: 0.4,
         }
     }
@@ -61,6 +64,7 @@ impl MixConfig {
             monitors: 0.0,
             link_previews: 0.004,
             tools: 0.001,
+            api_clients: 0.0,
             shift: 0.4,
         }
     }
@@ -110,6 +114,7 @@ impl ClientMix {
             + config.monitors
             + config.link_previews
             + config.tools
+            + config.api_clients
             + config.text_browsers;
         let browsers = (1.0 - machines).max(0.0);
         let mut weighted = Vec::new();
@@ -122,6 +127,7 @@ impl ClientMix {
             (ClientClass::Monitor, config.monitors),
             (ClientClass::LinkPreview, config.link_previews),
             (ClientClass::Tool, config.tools),
+            (ClientClass::ApiClient, config.api_clients),
         ] {
             let of_class: Vec<_> =
                 minorities::all().into_iter().filter(|(one, _)| one.class == class).collect();
@@ -151,6 +157,11 @@ impl ClientMix {
         let implementation = Arc::clone(self.implementations.draw(rng));
         let language = language(implementation.engine, self.languages.draw(rng));
         ClientProfile { implementation, language }
+    }
+
+    /// One visitor's language, as this engine words it.
+    pub fn draw_language(&self, engine: Engine, rng: &mut Rng) -> Text {
+        language(engine, self.languages.draw(rng))
     }
 
     /// Every software in the mix.

@@ -28,6 +28,8 @@ pub struct OpenLoop {
     visits_live_max: usize,
     rng: Rng,
     refused: u64,
+    /// Whose request was taken last, when it was sent, and how soon it is answered, ms.
+    asking: Option<(Session, u64, u64)>,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,7 @@ impl OpenLoop {
             visits_live_max: VISITS_LIVE_MAX,
             rng,
             refused: 0,
+            asking: None,
         }
     }
 
@@ -66,6 +69,28 @@ impl OpenLoop {
     /// Visits going on.
     pub fn visits_live(&self) -> usize {
         self.live.len()
+    }
+
+    /// When the next request is due, ms.
+    pub fn due_ms(&mut self) -> Option<u64> {
+        self.admit();
+        self.live.peek().map(|Reverse(due)| due.planned.at_ms)
+    }
+
+    /// The next request. Its visit waits for [`OpenLoop::answered`].
+    pub fn take(&mut self) -> Option<Planned> {
+        self.admit();
+        let Reverse(Due { planned, session, .. }) = self.live.pop()?;
+        let delay_ms = exponential_ms(&mut self.rng, self.answer_ms_mean) as u64;
+        self.asking = Some((session, planned.at_ms, delay_ms));
+        Some(planned)
+    }
+
+    /// Whether the request taken last was answered well. A refusal comes at once.
+    pub fn answered(&mut self, ok: bool) {
+        let Some((session, sent_ms, delay_ms)) = self.asking.take() else { return };
+        let delay_ms = if ok { delay_ms } else { 1 };
+        self.advance(session, &Answer { ok, ..Answer::ok(sent_ms + delay_ms) });
     }
 
     /// Starts every visit that begins before the next request due.
@@ -98,11 +123,9 @@ impl Iterator for OpenLoop {
     type Item = Planned;
 
     fn next(&mut self) -> Option<Planned> {
-        self.admit();
-        let Reverse(Due { planned, session, .. }) = self.live.pop()?;
-        let delay_ms = exponential_ms(&mut self.rng, self.answer_ms_mean) as u64;
-        self.advance(session, &Answer::ok(planned.at_ms + delay_ms));
-        Some(planned)
+        let planned = self.take();
+        self.answered(true);
+        planned
     }
 }
 

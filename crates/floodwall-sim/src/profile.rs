@@ -25,6 +25,8 @@ pub enum ClientClass {
     LinkPreview,
     /// A person or script with a command-line tool.
     Tool,
+    /// An app or a partner's program that asks the site's interface for data.
+    ApiClient,
 }
 
 /// Chromium's client hints.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use floodwall_model::RequestKind;
 
+use crate::who::Who;
+
 /// A header value or path: fixed in the program or shared between requests.
 #[derive(Clone, Debug)]
 pub enum Text {
@@ -120,6 +122,10 @@ pub struct Planned {
     /// Which page view it belongs to, unique within one stream. A request whose kind is not
     /// [`RequestKind::Page`] may be sent only after the page of the same view was answered.
     pub page_view: u64,
+    /// Who sent it, for the score by groups; means nothing for an attack.
+    pub who: Who,
+    /// Which wave of an attack it belongs to: a pulse, or what follows a change of technique.
+    pub wave: u32,
 }
 
 #[cfg(test)]

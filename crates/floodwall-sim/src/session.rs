@@ -14,6 +14,7 @@ use crate::chance::{exponential_ms, happens};
 use crate::profile::{ClientClass, ClientProfile, Context, Target};
 use crate::request::{Label, Planned, RequestSpec, Text};
 use crate::site::{Freshness, Site};
+use crate::who::Who;
 
 /// Most pages one visit looks at.
 pub const VIEWS_MAX: u32 = 6;
@@ -39,6 +40,8 @@ pub struct Visitor {
     pub cookie: Option<Text>,
     /// Bit per asset of the site that his client holds.
     pub held: u64,
+    /// His groups, for the score.
+    pub who: Who,
 }
 
 /// How the request sent last was answered.
@@ -126,6 +129,9 @@ enum What {
     Asset(usize),
     Data(&'static str),
 }
+
+/// What programs ask the site's interface for.
+const INTERFACE: &str = "/api/count.json";
 
 impl Session {
     /// A visit that begins at `at_ms`. `id` is unique within its stream.
@@ -252,6 +258,9 @@ impl Session {
             self.state = State::AwaitingPage { reloads: RELOADS_MAX };
             return Intent { at_ms, what: What::Feed };
         }
+        if class == ClientClass::ApiClient {
+            return self.poll_interface(at_ms);
+        }
         let front = class == ClientClass::Monitor || happens(&mut self.rng, 0.35);
         self.page = match self.outline.landing {
             Some(page) => page,
@@ -262,6 +271,21 @@ impl Session {
             self.referer = self.arrives_from();
         }
         self.open_page(at_ms)
+    }
+
+    /// A program asks at even intervals and nothing else.
+    fn poll_interface(&mut self, at_ms: u64) -> Intent {
+        let every_ms = self.rng.u64(1..=4) * POLL_EVERY_MS;
+        let times = self.rng.u64(2..=6);
+        for poll in 1..times {
+            let at_ms = at_ms + poll * every_ms;
+            self.fetches.push(Intent { at_ms, what: What::Data(INTERFACE) });
+        }
+        self.fetches.reverse();
+        self.views = VIEWS_MAX;
+        let what = What::Data(INTERFACE);
+        self.state = State::Fetching { last: what };
+        Intent { at_ms, what }
     }
 
     fn arrives_from(&mut self) -> Option<Text> {
@@ -424,6 +448,8 @@ impl Session {
             kind,
             label: self.label,
             page_view: self.id * u64::from(VIEWS_MAX + 1) + u64::from(self.views),
+            who: self.visitor.who,
+            wave: 0,
         }
     }
 

@@ -17,7 +17,9 @@ use crate::mix::{ClientMix, MixConfig};
 use crate::profile::{ClientClass, Implementation};
 use crate::request::{Label, Text};
 use crate::session::{Outline, Session, VIEWS_MAX, Visitor};
+use crate::rhythm::{BrowserUpdate, Rhythm};
 use crate::site::Site;
+use crate::who::Who;
 
 /// Visitors remembered for a later visit. When full: the one who left longest ago is forgotten;
 /// counted in [`SessionArrivals::visitors_forgotten`].
@@ -62,6 +64,10 @@ pub struct VisitorsConfig {
     pub landing: Option<String>,
     /// Chance that one page is followed by another.
     pub stays: f64,
+    /// How the rate of arrivals changes; `None`: not at all.
+    pub rhythm: Option<Rhythm>,
+    /// A release of the most used browser that comes out during the scene.
+    pub update: Option<BrowserUpdate>,
 }
 
 impl VisitorsConfig {
@@ -81,6 +87,8 @@ impl VisitorsConfig {
             shared_addresses: 60,
             landing: None,
             stays: 0.6,
+            rhythm: None,
+            update: None,
         }
     }
 
@@ -117,7 +125,7 @@ pub struct SessionArrivals {
     outline: Outline,
     addresses: AddressPool,
     shared: Weighted<IpAddr>,
-    machines: [(ClientClass, Vec<IpAddr>); 5],
+    machines: [(ClientClass, Vec<IpAddr>); 6],
     rng: Rng,
     next_id: u64,
     requests_per_visit: f64,
@@ -159,6 +167,7 @@ impl SessionArrivals {
             (ClientClass::LinkPreview, 10),
             (ClientClass::Monitor, 5),
             (ClientClass::Tool, 6),
+            (ClientClass::ApiClient, 40),
         ]
         .map(|(class, count)| {
             (class, (0..count).map(|_| addresses.draw(&mut rng)).collect::<Vec<_>>())
@@ -273,11 +282,17 @@ impl SessionArrivals {
     /// are kept with the share of it that the ramp has reached.
     fn arrive(&mut self) -> Option<Session> {
         loop {
-            self.clock_ms += exponential_ms(&mut self.rng, self.mean_gap_ms);
+            let rhythm = self.config.rhythm.as_ref();
+            let peak = rhythm.map_or(1.0, Rhythm::peak);
+            self.clock_ms += exponential_ms(&mut self.rng, self.mean_gap_ms / peak);
             if self.clock_ms >= self.config.end_ms as f64 {
                 return None;
             }
             let since_ms = self.clock_ms - self.config.start_ms as f64;
+            let factor = rhythm.map_or(1.0, |rhythm| rhythm.factor(since_ms));
+            if factor < peak && !happens(&mut self.rng, factor / peak) {
+                continue;
+            }
             if self.config.ramp_ms == 0
                 || happens(&mut self.rng, since_ms / self.config.ramp_ms as f64)
             {
@@ -301,26 +316,32 @@ impl SessionArrivals {
             && left_ms + AWAY_MS_MIN <= at_ms
             && let Some((_, visitor)) = self.remembered.pop_front()
         {
-            return visitor;
+            let who = Who { returning: true, ..visitor.who };
+            return Visitor { who, ..visitor };
         }
-        let profile = self.mix.draw(&mut self.rng);
+        let mut profile = self.mix.draw(&mut self.rng);
+        if let Some(update) = &self.config.update {
+            update.apply(&mut profile, at_ms, &mut self.rng);
+        }
         let class = profile.implementation.class;
-        let source = self.source(class);
+        let (source, shared) = self.source(class);
         let before = returning && class == ClientClass::Browser;
         let cookie = before.then(|| Text::from(format!("sid={:016x}", self.rng.u64(..))));
         // He was here before the scene began and still holds what he saw.
         let all_assets = u64::MAX >> (64 - self.site.assets.len().clamp(1, 64));
-        Visitor { source, profile, cookie, held: if before { all_assets } else { 0 } }
+        let who = Who::of(&profile, shared, before);
+        Visitor { source, profile, cookie, held: if before { all_assets } else { 0 }, who }
     }
 
-    fn source(&mut self, class: ClientClass) -> IpAddr {
+    /// An address, and whether others use it too.
+    fn source(&mut self, class: ClientClass) -> (IpAddr, bool) {
         if let Some((_, sources)) = self.machines.iter().find(|(of, _)| *of == class) {
-            return sources[self.rng.usize(..sources.len())];
+            return (sources[self.rng.usize(..sources.len())], false);
         }
         if happens(&mut self.rng, self.config.shared) {
-            return *self.shared.draw(&mut self.rng);
+            return (*self.shared.draw(&mut self.rng), true);
         }
-        self.addresses.draw(&mut self.rng)
+        (self.addresses.draw(&mut self.rng), false)
     }
 }
 

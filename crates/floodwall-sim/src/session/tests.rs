@@ -17,6 +17,7 @@ fn visitor(class: ClientClass) -> Visitor {
         profile: ClientProfile { implementation: Arc::clone(of_class), language: "en".into() },
         cookie: None,
         held: 0,
+        who: Who::default(),
     }
 }
 
