@@ -139,7 +139,9 @@ impl Kit {
         let stolen = rng.usize(1..=4);
         let agents = match disguise {
             Disguise::PlainTool => vec![tool_agent(rng)],
-            Disguise::RandomAgent => (0..AGENTS_LISTED).map(|_| listed_agent(honest, rng)).collect(),
+            Disguise::RandomAgent => {
+                (0..AGENTS_LISTED).map(|_| listed_agent(honest, rng)).collect()
+            }
             _ => (0..stolen).map(|_| listed_agent(honest, rng)).collect(),
         };
         let languages =
@@ -180,8 +182,7 @@ impl Kit {
 
     /// The same with the browser that most honest visitors use, for [`Disguise::OneBrowser`].
     pub fn with_most_used_browser(mut self, rng: &mut Rng) -> Self {
-        let browsers =
-            self.honest.shares().filter(|(one, _)| one.class == ClientClass::Browser);
+        let browsers = self.honest.shares().filter(|(one, _)| one.class == ClientClass::Browser);
         if let Some((most, _)) = browsers.max_by(|a, b| a.1.total_cmp(&b.1)) {
             let like = ClientProfile { implementation: Arc::clone(most), language: "en".into() };
             self.copies = copies_of(&like, &self.honest, rng);

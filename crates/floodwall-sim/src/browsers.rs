@@ -13,6 +13,8 @@ use crate::request::Text;
 
 /// The newest Chromium of these tables.
 const CHROMIUM_NEWEST: u32 = 142;
+/// The newest Chromium's major version, and that of the release after it.
+pub const CHROMIUM_VERSIONS: (&str, &str) = ("142", "143");
 /// The newest Firefox of these tables.
 const FIREFOX_NEWEST: u32 = 144;
 /// How much smaller the share of each version is than that of the next newer one.

@@ -25,9 +25,11 @@ pub mod packets;
 pub mod profile;
 pub mod request;
 pub mod rhythm;
+pub mod scene;
 pub mod session;
 pub mod site;
 pub mod traffic;
+pub mod trial;
 pub mod visitors;
 pub mod who;
 

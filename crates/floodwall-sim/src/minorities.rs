@@ -130,7 +130,13 @@ pub fn all() -> Vec<(Implementation, f64)> {
         (ClientClass::Tool, &CURL, "curl/7.88.1", None, 0.2),
         (ClientClass::Tool, &PYTHON_REQUESTS, "python-requests/2.32.5", None, 0.3),
         (ClientClass::ApiClient, &APP, "AshbourneApp/4.2 (Android 15)", None, 0.6),
-        (ClientClass::ApiClient, &APP, "ResultsWidget/1.8 (+https://local-news.example)", None, 0.4),
+        (
+            ClientClass::ApiClient,
+            &APP,
+            "ResultsWidget/1.8 (+https://local-news.example)",
+            None,
+            0.4,
+        ),
         (
             ClientClass::TextBrowser,
             &TEXT_BROWSER,

@@ -126,7 +126,8 @@ mod tests {
         let mut updated = 0;
         for (one, _) in browsers::desktop() {
             let before = one.user_agent.as_str().to_owned();
-            let mut profile = ClientProfile { implementation: Arc::new(one), language: "en".into() };
+            let mut profile =
+                ClientProfile { implementation: Arc::new(one), language: "en".into() };
             update.apply(&mut profile, 1_000, &mut rng);
             let after = profile.implementation.user_agent.as_str();
             assert_eq!(before != after, before.contains("Chrome/142."), "{before}");

@@ -112,8 +112,7 @@ mod tests {
         let (mut sent, mut assets_late) = (0, 0);
         while let Some((_, planned)) = all_refused.take_before(u64::MAX) {
             sent += 1;
-            assets_late +=
-                u64::from(planned.kind == RequestKind::Asset && planned.at_ms > 10_000);
+            assets_late += u64::from(planned.kind == RequestKind::Asset && planned.at_ms > 10_000);
             all_refused.told(false);
         }
         let undisturbed = visits(20_000).count();

@@ -16,8 +16,8 @@ use crate::chance::{Weighted, exponential_ms, happens, stream};
 use crate::mix::{ClientMix, MixConfig};
 use crate::profile::{ClientClass, Implementation};
 use crate::request::{Label, Text};
-use crate::session::{Outline, Session, VIEWS_MAX, Visitor};
 use crate::rhythm::{BrowserUpdate, Rhythm};
+use crate::session::{Outline, Session, VIEWS_MAX, Visitor};
 use crate::site::Site;
 use crate::who::Who;
 

@@ -132,7 +132,8 @@ mod tests {
     fn the_everyday_mix_has_every_kind_of_software() {
         let config = MixConfig { api_clients: 0.01, ..MixConfig::default() };
         let mix = ClientMix::everyday(&config, 1);
-        let met: HashSet<Software> = mix.implementations().iter().map(|i| Software::of(i)).collect();
+        let met: HashSet<Software> =
+            mix.implementations().iter().map(|i| Software::of(i)).collect();
         for software in Software::ALL {
             assert!(met.contains(&software), "{}", software.name());
         }

@@ -13,7 +13,7 @@ const PICTURE: &[(&str, &[&str])] = &[
     ("floodwall-xdp", &["floodwall-model"]),
     ("floodwall-store", &["floodwall-model"]),
     ("floodwall-console", &["floodwall-model"]),
-    ("floodwall-sim", &["floodwall-model"]),
+    ("floodwall-sim", &["floodwall-engine", "floodwall-model"]),
     (
         "floodwall",
         &[

@@ -124,8 +124,9 @@ impl Assault {
     fn enlist(&mut self) {
         let pool = self.config.origin.pool().clone();
         let count = self.config.sources.clamp(1, SOURCES_MAX);
-        self.sources =
-            (0..count).map(|_| (pool.draw(&mut self.rng), self.kit.client(&mut self.rng))).collect();
+        self.sources = (0..count)
+            .map(|_| (pool.draw(&mut self.rng), self.kit.client(&mut self.rng)))
+            .collect();
     }
 
     fn source(&mut self) -> (IpAddr, ClientProfile) {

@@ -22,6 +22,16 @@ pub const RECORDED_MAX: usize = 50_000;
 
 type Visit = Vec<(u64, RequestKind, RequestSpec)>;
 
+/// What a visit under way sends next. Ordered by time, then by who began first.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
+struct Next {
+    at_ms: u64,
+    played: u64,
+    visit: usize,
+    source: usize,
+    request: usize,
+}
+
 /// Recorded visits under way again.
 #[derive(Debug)]
 pub struct Replay {
@@ -29,7 +39,7 @@ pub struct Replay {
     pace: Pace,
     sources: Vec<IpAddr>,
     begins: Option<Beat>,
-    live: BinaryHeap<Reverse<(u64, u64, usize, usize, usize)>>,
+    live: BinaryHeap<Reverse<Next>>,
     played: u64,
     rng: Rng,
 }
@@ -55,13 +65,14 @@ impl Replay {
 
     fn begin_due(&mut self) {
         while let Some(beat) = self.begins {
-            if self.live.peek().is_some_and(|Reverse(next)| next.0 < beat.at_ms) {
+            if self.live.peek().is_some_and(|Reverse(next)| next.at_ms < beat.at_ms) {
                 return;
             }
             self.played += 1;
             let visit = self.rng.usize(..self.visits.len());
             let source = self.rng.usize(..self.sources.len());
-            self.live.push(Reverse((beat.at_ms, self.played, visit, source, 0)));
+            let (at_ms, played) = (beat.at_ms, self.played);
+            self.live.push(Reverse(Next { at_ms, played, visit, source, request: 0 }));
             self.begins = self.pace.next(&mut self.rng);
         }
     }
@@ -70,26 +81,26 @@ impl Replay {
 impl Traffic for Replay {
     fn due_ms(&mut self) -> Option<u64> {
         self.begin_due();
-        let at_ms = self.live.peek().map(|Reverse(next)| next.0)?;
+        let at_ms = self.live.peek().map(|Reverse(next)| next.at_ms)?;
         (at_ms < self.pace.end_ms).then_some(at_ms)
     }
 
     fn take(&mut self) -> Option<Planned> {
         self.due_ms()?;
-        let Reverse((at_ms, played, visit, source, at)) = self.live.pop()?;
-        let requests = &self.visits[visit];
-        let (offset_ms, kind, request) = &requests[at];
-        if let Some((next_ms, ..)) = requests.get(at + 1) {
-            let later = (at_ms + (next_ms - offset_ms), played, visit, source, at + 1);
-            self.live.push(Reverse(later));
+        let Reverse(now) = self.live.pop()?;
+        let requests = &self.visits[now.visit];
+        let (offset_ms, kind, request) = &requests[now.request];
+        if let Some((next_ms, ..)) = requests.get(now.request + 1) {
+            let at_ms = now.at_ms + (next_ms - offset_ms);
+            self.live.push(Reverse(Next { at_ms, request: now.request + 1, ..now }));
         }
         Some(Planned {
-            at_ms,
-            source: self.sources[source],
+            at_ms: now.at_ms,
+            source: self.sources[now.source],
             request: request.clone(),
             kind: *kind,
             label: Label::Attack,
-            page_view: played,
+            page_view: now.played,
             who: Who::default(),
             wave: 0,
         })

@@ -111,8 +111,7 @@ fn every_aim_is_what_it_says() {
 fn rotation_gives_a_new_network_or_a_new_host_each_time() {
     let net = AddressPool::new(vec!["2001:db8::/40".parse().unwrap()]).unwrap();
     let sources = |origin| {
-        let sent =
-            all(AssaultConfig { origin, ..config(Pace::steady(200.0, 0, 5_000)) }, |_| true);
+        let sent = all(AssaultConfig { origin, ..config(Pace::steady(200.0, 0, 5_000)) }, |_| true);
         let keys: HashSet<u64> =
             sent.iter().map(|p| floodwall_model::Source::new(p.source).key()).collect();
         let hosts: HashSet<IpAddr> = sent.iter().map(|p| p.source).collect();

@@ -1,0 +1,100 @@
+//! A trial: a scene played against the engine under a virtual clock, and scored.
+//!
+//! One function, [`run`], for the table, the tests and whoever changes the engine. It plays the
+//! enforcers ([`gate`](self)) as they are: a plan refuses, a ban keeps a source away altogether, and
+//! whoever is refused is told. It must never tell the engine anything that a gateway could not see.
+//!
+//! The origin in a trial answers everything after a while: what a flood does to one that drowns is
+//! not measured here.
+
+mod gate;
+mod judge;
+mod score;
+mod tally;
+mod view;
+
+use floodwall_engine::{Effect, Engine, EngineConfig};
+use floodwall_model::request::AttrWriter;
+use floodwall_model::{Handling, Mode, Observation, ValueKey};
+
+use crate::scene::{Cast, Scene};
+use crate::traffic::Company;
+
+pub use gate::{Fate, Gate};
+pub use judge::{Cell, Line, judge};
+pub use score::{RuleLife, Score, Wave};
+pub use tally::{Group, Groups, Part, Views};
+pub use view::View;
+
+/// Start of every trial, ms since the epoch: any round time will do, but not zero.
+pub const T0_MS: u64 = 1_700_000_000_000;
+/// How often the engine steps, ms.
+const STEP_MS: u64 = 100;
+
+/// Plays `scene` as `seed` draws it, seen through `view`, against the engine as it is shipped.
+pub fn run(scene: &Scene, view: View, seed: u64) -> Score {
+    run_with(scene, view, seed, EngineConfig::default())
+}
+
+/// The same against an engine with other settings, which acts whatever they say.
+pub fn run_with(scene: &Scene, view: View, seed: u64, config: EngineConfig) -> Score {
+    run_cast(scene.cast(seed), view, seed, config)
+}
+
+/// The same with a cast put together elsewhere.
+pub fn run_cast(cast: Cast, view: View, seed: u64, config: EngineConfig) -> Score {
+    let Cast { streams, moments, victims, site_rps } = cast;
+    let key = ValueKey::new(seed, seed ^ 0x5555);
+    let mut engine = Engine::new(EngineConfig { mode: Mode::Protect, ..config }, key, seed);
+    let mut writer = AttrWriter::new(key);
+    let mut gate = Gate::default();
+    let mut company = Company::new(streams);
+    let mut score = Score::new(moments, victims, site_rps);
+    let mut batch: Vec<Observation> = Vec::new();
+    let mut now_ms = 0;
+    while now_ms < moments.end_ms {
+        now_ms += STEP_MS;
+        batch.clear();
+        while let Some((stream, planned)) = company.take_before(now_ms) {
+            let at_ms = T0_MS + planned.at_ms;
+            let fate = if gate.bans(planned.source, at_ms) {
+                Fate::Banned
+            } else {
+                let mut observation = view.see(&planned, at_ms, &mut writer);
+                let fate = gate.decide(&observation, at_ms);
+                observation.handling = fate.handling();
+                if observation.handling != Handling::Passed {
+                    // A refusal is a short page and never asks the origin.
+                    observation.outcome = Some(view::refused());
+                }
+                batch.push(observation);
+                fate
+            };
+            company.told(fate.passed());
+            score.count(stream, &planned, fate);
+        }
+        engine.learn_names(&writer.take_names());
+        if now_ms.is_multiple_of(1_000) && gate.kernel_dropped() > 0 {
+            engine.kernel_dropped(gate.kernel_dropped());
+        }
+        for effect in engine.step(T0_MS + now_ms, &batch) {
+            match effect {
+                Effect::Publish(plan) => {
+                    score.plan_changed(&plan, now_ms);
+                    gate.apply(plan);
+                }
+                Effect::Ban(ban) => {
+                    score.bans += 1;
+                    gate.ban(ban);
+                }
+                Effect::Incident(incident) => score.incident(*incident),
+                // What an engine learns to do later is not enforced here until somebody says how.
+                #[allow(unreachable_patterns)]
+                _ => score.effects_unknown += 1,
+            }
+        }
+        score.status(&engine, now_ms);
+    }
+    score.finish();
+    score
+}
