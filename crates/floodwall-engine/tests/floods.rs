@@ -3,7 +3,7 @@
 mod support;
 
 use floodwall_sim::attack::{Disguise, Kit, UrlPattern};
-use floodwall_sim::{FloodFew, Label, Planned, VisitorsConfig};
+use floodwall_sim::{Deaf, FloodFew, Label, VisitorsConfig};
 use support::{Score, Stage0, View, run, with_seeds};
 
 /// A minute of 50 honest requests a second, then `sources` send `rps` in all for twenty seconds.
@@ -14,9 +14,8 @@ fn flood(sources: usize, rps: f64, disguise: Disguise, seed: u64) -> Score {
     let kit = Kit::new(disguise, &stage.site, patterns, &stage.mix, &mut rng);
     let span = (60_000, 80_000);
     let flood = FloodFew::new(kit, &stage.plan.attack, sources, rps, span, seed);
-    let attack: Box<dyn Iterator<Item = Planned> + Send> = Box::new(flood);
     let honest = stage.visitors(VisitorsConfig::honest(50.0));
-    run(vec![honest, attack], 80_000, View::Gateway, seed)
+    run(vec![honest, Box::new(Deaf::new(flood))], 80_000, View::Gateway, seed)
 }
 
 #[test]
