@@ -1,0 +1,122 @@
+//! The matrix in small: every file can be read and played, and what the engine does today with a
+//! few of them, over fresh seeds that are printed. The whole of it is `bench/scenarios`.
+//!
+//! A claim is made of several trials together, so that one unlucky draw does not fail it. Where the
+//! engine misses a target of the file today, the claim here is what is true today, and says so.
+
+mod support;
+
+use floodwall_engine::EngineConfig;
+use floodwall_sim::scene::Scene;
+use floodwall_sim::trial::{Line, View, judge, run_cast};
+use support::{Job, play, scenes, seeds, with_recording};
+
+/// Trials per scene.
+const TRIALS: u64 = 5;
+
+/// Plays the scenes of these names with the same seeds and judges each.
+fn lines(names: &[&str]) -> Vec<Line> {
+    let wanted = |scene: &Scene| names.contains(&scene.name());
+    let chosen: Vec<Scene> = scenes().expect("scenarios/").into_iter().filter(wanted).collect();
+    assert_eq!(chosen.len(), names.len(), "a file was renamed: {names:?}");
+    let seeds = seeds(TRIALS);
+    let view = View::Gateway;
+    let jobs: Vec<Job> = (0..chosen.len())
+        .flat_map(|scene| seeds.iter().map(move |seed| Job { scene, view, seed: *seed }))
+        .collect();
+    let scores = play(&chosen, &jobs, &EngineConfig::default(), |_, _, _| {});
+    let lines: Vec<Line> = scores
+        .chunks(seeds.len())
+        .zip(&chosen)
+        .map(|(scores, scene)| judge(scene, view, scores))
+        .collect();
+    for line in &lines {
+        println!("{line:#?}");
+    }
+    lines
+}
+
+/// The middle trial's.
+fn median(line: &Line, measure: &str) -> f64 {
+    line.cell(measure).unwrap_or_else(|| panic!("{}: no {measure}", line.scene)).median
+}
+
+fn worst(line: &Line, measure: &str) -> f64 {
+    line.cell(measure).unwrap_or_else(|| panic!("{}: no {measure}", line.scene)).worst
+}
+
+#[test]
+fn every_scene_can_be_read_and_its_first_seconds_played() {
+    let scenes = scenes().unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert!(scenes.len() > 40, "{}", scenes.len());
+    let seed = seeds(1)[0];
+    for scene in with_recording(scenes) {
+        let mut cast = scene.cast(seed);
+        let moments = cast.moments;
+        assert!(moments.end_ms > moments.past_ends_ms, "{}: {moments:?}", scene.name());
+        if scene.has_attack() {
+            let (from, until) = (moments.attack_ms.unwrap(), moments.attack_ends_ms.unwrap());
+            assert!(moments.past_ends_ms <= from && from < until, "{}", scene.name());
+            assert!(until <= moments.end_ms, "{}: ends before its attack", scene.name());
+        }
+        cast.moments.end_ms = 3_000;
+        let score = run_cast(cast, View::Gateway, seed, EngineConfig::default());
+        assert_eq!(score.block_rules, 0, "{}: nothing is known yet", scene.name());
+    }
+}
+
+#[test]
+fn one_seed_gives_one_trial() {
+    let scenes = scenes().expect("scenarios/");
+    let scene = scenes.iter().find(|s| s.name() == "mutate").expect("mutate");
+    let play = |seed| {
+        let score = floodwall_sim::trial::run(scene, View::Gateway, seed);
+        (score.requests, score.rules, score.all, score.rule_after_ms)
+    };
+    assert_eq!(play(7), play(7));
+    assert_ne!(play(7).0, play(8).0);
+}
+
+#[test]
+fn a_signable_attack_as_large_as_the_site_or_larger_is_stopped_and_nobody_else_is() {
+    let names = ["a1-tool x6", "a2-stolen-agents x6", "a3-one-browser x6", "council-20"];
+    for line in lines(&names) {
+        assert!(median(&line, "rule") <= 3.0, "{}", line.scene);
+        assert!(median(&line, "leakage") <= 0.01, "{}", line.scene);
+        // The target is 0.1 % of all; five short trials on small sites hold too few visitors to
+        // show it, and one of them is 0.2 %.
+        assert!(median(&line, "honest refused") <= 0.003, "{}", line.scene);
+    }
+}
+
+#[test]
+fn crowds_meet_no_block_rule_and_an_attack_inside_one_is_stopped() {
+    for line in lines(&["f1-crowd", "f5-app-crowd", "f3-crowd-and-a1"]) {
+        assert!(worst(&line, "crowd refused") <= 0.0005, "{}", line.scene);
+        if line.scene == "f3-crowd-and-a1" {
+            assert!(median(&line, "rule") <= 3.0 && median(&line, "leakage") <= 0.01);
+        } else {
+            assert_eq!(worst(&line, "block rules"), 0.0, "{}", line.scene);
+        }
+    }
+}
+
+#[test]
+fn for_what_has_no_signature_none_is_made_up() {
+    for line in lines(&["a5-mimic x6", "a7-replay x6"]) {
+        assert_eq!(worst(&line, "block rules"), 0.0, "{}", line.scene);
+        assert_eq!(worst(&line, "honest refused"), 0.0, "{}", line.scene);
+    }
+}
+
+#[test]
+fn pulses_meet_their_rule_at_once_and_a_changed_tool_meets_another() {
+    for line in lines(&["pulse-5", "mutate"]) {
+        assert!(median(&line, "rule") <= 3.0, "{}", line.scene);
+        assert!(median(&line, "honest refused") <= 0.003, "{}", line.scene);
+        match line.scene.as_str() {
+            "pulse-5" => assert!(median(&line, "re-armed") <= 200.0),
+            _ => assert!(median(&line, "stopped again") <= 5.0),
+        }
+    }
+}
