@@ -4,6 +4,7 @@
 //! It must never read a clock, open a file, start a thread or panic on anything in an observation.
 
 mod ledger;
+mod recall;
 mod search;
 mod standing;
 
@@ -56,6 +57,7 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Engine {
     config: EngineConfig,
+    key: ValueKey,
     random: Random,
     now_ms: u64,
     epoch_ms: u64,
@@ -85,9 +87,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that has learned nothing. `_key` is the key under which the observers make ids;
-    /// the engine never makes one itself and takes it so that nobody forgets that they must agree.
-    pub fn new(config: EngineConfig, _key: ValueKey, seed: u64) -> Engine {
+    /// An engine that has learned nothing. `key` is the key under which the observers make ids; the
+    /// engine gives sources their pseudonyms with it and never makes an id of a value itself.
+    pub fn new(config: EngineConfig, key: ValueKey, seed: u64) -> Engine {
         Engine {
             random: Random::new(seed),
             now_ms: 0,
@@ -95,7 +97,8 @@ impl Engine {
             started: false,
             names: Names::new(),
             recent: Recent::new(),
-            baseline: Baseline::new(),
+            baseline: Baseline::keyed(key),
+            key,
             sources: Sources::new(config.source_slots),
             distinct: Distinct::default(),
             per_source: PerSource::new(),

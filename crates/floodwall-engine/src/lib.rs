@@ -21,6 +21,7 @@ mod engine;
 mod evidence;
 mod heavy;
 mod limits;
+mod memory;
 mod miner;
 mod names;
 mod onset;
@@ -36,6 +37,8 @@ mod status;
 mod values;
 mod window;
 
+pub use baseline::DRIFT_MAX as BASELINE_DRIFT_MAX;
 pub use config::EngineConfig;
 pub use engine::{Effect, Engine};
+pub use memory::{EngineMemory, MEMORY_AGE_MS_MAX, MEMORY_VERSION, MemoryRefused, Recalled};
 pub use status::{EngineStatus, Occupancy};

@@ -3,6 +3,8 @@
 use floodwall_model::Collateral;
 use floodwall_model::plan::THROTTLE_PER_10S_MIN;
 
+use crate::memory::{Damaged, Reader, Writer};
+
 /// Counts up to this many requests per window are told apart; larger ones share the last place.
 const COUNTS: usize = 4_096;
 /// The limit is this multiple of what all but one in a thousand windows stay below (§ 3.6).
@@ -11,7 +13,7 @@ const FACTOR: u32 = 2;
 const WINDOWS_MAX: u64 = 1 << 20;
 
 /// Requests per source and ten seconds, as a histogram over windows in quiet times.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PerSource {
     windows: Vec<u32>,
     total: u64,
@@ -44,6 +46,21 @@ impl PerSource {
             }
         }
         THROTTLE_PER_10S_MIN
+    }
+
+    /// Writes the histogram.
+    pub fn pack(&self, out: &mut Writer) {
+        for windows in &self.windows {
+            out.number(u64::from(*windows));
+        }
+    }
+
+    /// Reads it back.
+    pub fn unpack(input: &mut Reader<'_>) -> Result<PerSource, Damaged> {
+        let windows: Result<Vec<u32>, Damaged> = (0..COUNTS).map(|_| input.number_u32()).collect();
+        let windows = windows?;
+        let total = windows.iter().map(|n| u64::from(*n)).sum();
+        Ok(PerSource { windows, total })
     }
 
     /// Honest requests that a limit of `per_10s` would have refused, among all.

@@ -291,12 +291,10 @@ impl Judge<Predicate> for Past<'_> {
     }
 
     fn holds_up(&self, predicates: &[Predicate]) -> bool {
+        let signature = Signature::new(predicates.to_vec());
         self.tier == Tier::Throttle
-            || self.bounded(
-                predicates,
-                validate(&Signature::new(predicates.to_vec()), self.rise.past),
-                0.0,
-            )
+            || (self.bounded(predicates, validate(&signature, self.rise.past), 0.0)
+                && self.rise.past.is_spared_elsewhere(&signature, self.tier.collateral_max()))
     }
 
     fn tightens(&self, predicate: &Predicate) -> bool {

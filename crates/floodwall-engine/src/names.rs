@@ -2,33 +2,42 @@
 //! other junk, and a value that matters is announced again by the edges.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use floodwall_model::limits::VALUE_TEXT_BYTES_MAX;
 use floodwall_model::{ATTR_COUNT, Attr, Claim, Predicate, Signature, ValueId, ValueName};
+
+use crate::memory::{Damaged, Reader, Writer};
 
 /// Texts kept per attribute. When full: the table starts over, and what is still met comes back
 /// with its next announcement; texts of rules in force are kept with the rules themselves.
 const NAMES_PER_ATTR_MAX: usize = 8_192;
+/// Texts per attribute that are remembered across a restart; every value that comes again is
+/// announced again. When over: some are left out.
+const REMEMBERED_PER_ATTR_MAX: usize = 1_024;
+/// Longest text remembered: what the edges cut to, and what marks the cut. Longer: left out.
+const REMEMBERED_BYTES_MAX: usize = VALUE_TEXT_BYTES_MAX + 16;
 
-/// The texts met.
-#[derive(Debug)]
+/// The texts met. Cloning shares them; the next text learned copies its attribute's table.
+#[derive(Clone, Debug)]
 pub struct Names {
-    by_attr: Vec<HashMap<ValueId, Box<str>>>,
+    by_attr: Vec<Arc<HashMap<ValueId, Arc<str>>>>,
 }
 
 impl Names {
     /// No texts.
     pub fn new() -> Self {
-        Names { by_attr: vec![HashMap::new(); ATTR_COUNT] }
+        Names { by_attr: vec![Arc::default(); ATTR_COUNT] }
     }
 
     /// Takes in announced names.
     pub fn learn(&mut self, names: &[ValueName]) {
         for name in names {
-            let table = &mut self.by_attr[name.attr as usize];
+            let table = Arc::make_mut(&mut self.by_attr[name.attr as usize]);
             if table.len() >= NAMES_PER_ATTR_MAX && !table.contains_key(&name.id) {
                 table.clear();
             }
-            table.insert(name.id, name.text.clone());
+            table.insert(name.id, name.text.as_ref().into());
         }
     }
 
@@ -67,9 +76,39 @@ impl Names {
         format!("requests with {}", phrases.join(" and "))
     }
 
+    /// Writes the texts of values that were written.
+    pub fn pack(&self, out: &mut Writer) {
+        for table in &self.by_attr {
+            let kept: Vec<_> = table
+                .iter()
+                .filter(|(id, text)| out.has_value(**id) && text.len() <= REMEMBERED_BYTES_MAX)
+                .take(REMEMBERED_PER_ATTR_MAX)
+                .collect();
+            out.count(kept.len());
+            for (id, text) in kept {
+                out.value(*id);
+                out.text(text);
+            }
+        }
+    }
+
+    /// Reads them back.
+    pub fn unpack(input: &mut Reader<'_>) -> Result<Names, Damaged> {
+        let mut names = Names::new();
+        for table in &mut names.by_attr {
+            let mut read = HashMap::new();
+            for _ in 0..input.count(REMEMBERED_PER_ATTR_MAX)? {
+                let id = input.value()?;
+                read.insert(id, input.text(REMEMBERED_BYTES_MAX)?.into());
+            }
+            *table = Arc::new(read);
+        }
+        Ok(names)
+    }
+
     /// Texts kept and most that fit.
     pub fn occupancy(&self) -> (usize, usize) {
-        (self.by_attr.iter().map(HashMap::len).sum(), ATTR_COUNT * NAMES_PER_ATTR_MAX)
+        (self.by_attr.iter().map(|table| table.len()).sum(), ATTR_COUNT * NAMES_PER_ATTR_MAX)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Onset: the first sign. It starts a search and nothing else; being wrong here costs a little
 //! computing time, being slow costs the visitors.
 
-use floodwall_model::Attrs;
+use floodwall_model::{Attr, Attrs, ValueId};
 
 use crate::cusum::{Cusum, TOTAL};
-use crate::values::{ValueAlarm, ValueRates};
+use crate::memory::{Damaged, Reader, Writer};
+use crate::values::{RATES_MAX, ValueAlarm, ValueRates};
 use crate::window::WindowStats;
 
 /// Time constant of the expected total rate, s.
@@ -20,6 +21,48 @@ const FLOOR_RPS: f64 = 1.0;
 const WARM_UP_S: f64 = 10.0;
 /// Below this excess there is nothing worth acting on, requests/s.
 const EXCESS_RPS_MIN: f64 = 5.0;
+
+/// Remembered rates hold as they are for so long, ms.
+const RATES_FRESH_MS: u64 = 3_600_000;
+
+/// Rates that were expected when they were written down.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RememberedRates {
+    rate_rps: f64,
+    deviation: f64,
+    age_s: f64,
+    values: Vec<(Attr, ValueId, f64)>,
+}
+
+impl RememberedRates {
+    /// Writes them.
+    pub fn pack(&self, out: &mut Writer) {
+        [self.rate_rps, self.deviation, self.age_s].iter().for_each(|real| out.real(*real));
+        out.count(self.values.len());
+        for (attr, value, rate_rps) in &self.values {
+            out.number(*attr as u64);
+            out.value(*value);
+            out.real(*rate_rps);
+        }
+    }
+
+    /// Reads them back.
+    pub fn unpack(input: &mut Reader<'_>) -> Result<RememberedRates, Damaged> {
+        let mut real = || Ok(input.real()?.max(0.0));
+        let mut rates = RememberedRates {
+            rate_rps: real()?,
+            deviation: real()?,
+            age_s: real()?,
+            values: Vec::new(),
+        };
+        for _ in 0..input.count(RATES_MAX)? {
+            let attr = usize::try_from(input.number()?).ok().and_then(|n| Attr::ALL.get(n));
+            let attr = *attr.ok_or(Damaged("an attribute is none"))?;
+            rates.values.push((attr, input.value()?, input.real()?));
+        }
+        Ok(rates)
+    }
+}
 
 /// What left its envelope.
 #[derive(Copy, Clone, Debug, PartialEq)]
@@ -146,6 +189,26 @@ impl Onset {
         self.total = Cusum::default();
         self.values.settle(self.age_s);
         self.rate = window.per_60s_rps * (1.0 - (-self.age_s / TRACK_S).exp());
+    }
+
+    /// The rates expected, to be remembered.
+    pub fn remembered(&self) -> RememberedRates {
+        RememberedRates {
+            rate_rps: self.expected_rps(),
+            deviation: self.deviation,
+            age_s: self.age_s,
+            values: self.values.remembered(self.age_s),
+        }
+    }
+
+    /// Expects what was expected `ago_ms` before `now_ms`. After more than an hour that is a first
+    /// guess, which a few seconds of traffic outweigh.
+    pub fn recall(&mut self, rates: &RememberedRates, now_ms: u64, ago_ms: u64) {
+        let lately = ago_ms < RATES_FRESH_MS;
+        self.age_s = if lately { rates.age_s } else { rates.age_s.min(WARM_UP_S) };
+        self.rate = rates.rate_rps * (1.0 - (-self.age_s / TRACK_S).exp());
+        self.deviation = rates.deviation;
+        self.values.recall(&rates.values, now_ms, self.age_s);
     }
 
     /// Places in use, places in all, and values without a place.

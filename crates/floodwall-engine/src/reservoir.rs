@@ -47,6 +47,19 @@ impl<T> Reservoir<T> {
         self.skip = if gap.is_finite() { gap as u64 } else { u64::MAX };
     }
 
+    /// A reservoir of `items` that goes on from `state`.
+    pub fn of(items: Vec<T>, capacity: usize, [seen, skip, weight]: [u64; 3]) -> Self {
+        let weight = f64::from_bits(weight);
+        // Out of bounds only if somebody wrote into the file; then it begins anew.
+        let weight = if weight > 0.0 && weight <= 1.0 { weight } else { 1.0 };
+        Reservoir { items, capacity, seen, skip, weight }
+    }
+
+    /// What [`Self::of`] goes on from.
+    pub const fn state(&self) -> [u64; 3] {
+        [self.seen, self.skip, self.weight.to_bits()]
+    }
+
     /// The sample.
     pub fn items(&self) -> &[T] {
         &self.items

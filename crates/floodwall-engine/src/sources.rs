@@ -4,7 +4,7 @@
 //! for)? how much does it send in ten seconds? does it keep sending what a rule blocks? Only facts
 //! are kept here; what follows from them is decided in `evidence` and `bans`.
 
-use floodwall_model::{Attr, Handling, Observation, RequestKind, Stage};
+use floodwall_model::{Attr, Handling, Observation, RequestKind, Stage, ValueId};
 
 use crate::random::mix;
 
@@ -14,6 +14,8 @@ const WAYS: usize = 4;
 const WINDOW_DS: u32 = 100;
 /// An asset counts as the consequence of a page requested at most this long before.
 const FOLLOW_UP_DS: u32 = 300;
+/// Who is seen over more than this, in tenths of a second, stayed: ten minutes.
+const STAYED_DS: u32 = 6_000;
 
 /// What is known of one source. Times are tenths of a second since the engine's epoch, from 1.
 #[derive(Copy, Clone, Debug, Default)]
@@ -31,6 +33,8 @@ pub struct SourceState {
     blocked: u16,
     bans: u8,
     engaged: bool,
+    came_without_cookie: bool,
+    brought_cookie: bool,
 }
 
 impl SourceState {
@@ -43,6 +47,14 @@ impl SourceState {
     /// bot, and the bot must not lend from the visitor's good name.
     pub fn engaged_as(&self, observation: &Observation) -> bool {
         self.engaged && self.engaged_agent == agent_tag(observation)
+    }
+
+    /// Whether the source behaved like a browser with this very user agent, and either stayed for
+    /// more than ten minutes or came without a cookie first and with one later: somebody who keeps
+    /// what he is given.
+    pub const fn proved_itself(&self, ValueId(user_agent): ValueId) -> bool {
+        let stayed = self.last_ds.saturating_sub(self.first_ds) > STAYED_DS;
+        self.engaged && self.engaged_agent == user_agent as u32 && (stayed || self.brought_cookie)
     }
 
     /// Requests in the current window of ten seconds.
@@ -126,6 +138,7 @@ impl Sources {
             return (state, None);
         }
         note_follow_up(state, observation, now_ds);
+        note_cookie(state, observation);
         match observation.handling {
             Handling::Blocked(_) => {
                 if state.blocked == 0 {
@@ -194,6 +207,14 @@ fn note_follow_up(state: &mut SourceState, observation: &Observation, now_ds: u3
     }
 }
 
+fn note_cookie(state: &mut SourceState, observation: &Observation) {
+    match observation.attrs[Attr::CookieState] {
+        ValueId::UNKNOWN => {}
+        ValueId::ABSENT => state.came_without_cookie = true,
+        _ => state.brought_cookie |= state.came_without_cookie,
+    }
+}
+
 fn agent_tag(observation: &Observation) -> u32 {
     observation.attrs[Attr::UserAgent].0 as u32
 }
@@ -235,6 +256,34 @@ mod tests {
         let mut bot = observation(1, RequestKind::Page, Handling::Passed);
         bot.attrs[Attr::UserAgent] = floodwall_model::ValueId(99);
         assert!(!sources.observe(&bot, 12).0.engaged_as(&bot));
+    }
+
+    #[test]
+    fn a_visitor_proves_himself_by_staying_or_by_the_cookie_he_was_given() {
+        let check = |with_assets: bool, cookies: &[ValueId], until_ds: u32, expected: bool| {
+            let mut sources = Sources::new(64);
+            let mut seen = observation(1, RequestKind::Page, Handling::Passed);
+            for (n, cookie) in cookies.iter().enumerate() {
+                seen.attrs[Attr::CookieState] = *cookie;
+                seen.kind = RequestKind::Page;
+                sources.observe(&seen, 10 + n as u32);
+                if with_assets {
+                    seen.kind = RequestKind::Asset;
+                    sources.observe(&seen, 11 + n as u32);
+                }
+            }
+            let state = sources.observe(&seen, until_ds).0;
+            let agent = seen.attrs[Attr::UserAgent];
+            assert_eq!(state.proved_itself(agent), expected, "{cookies:?} until {until_ds}");
+            assert!(!state.proved_itself(ValueId(77)), "another agent did not");
+        };
+        let (none, one) = (ValueId::ABSENT, ValueId(9));
+        check(true, &[none, one], 20, true);
+        check(true, &[none, none], 20, false);
+        check(true, &[none], 6_100, true);
+        check(true, &[one, one], 20, false);
+        check(true, &[ValueId::UNKNOWN, one], 20, false);
+        check(false, &[none, one], 6_100, false);
     }
 
     #[test]

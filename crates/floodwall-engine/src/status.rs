@@ -42,6 +42,9 @@ pub struct EngineStatus {
     pub baseline_records_min: u64,
     /// Stretch of time they come from, s.
     pub baseline_span_s: u64,
+    /// How far the software that visits today differs from that of four weeks ago, 0 to 1 (above
+    /// [`crate::BASELINE_DRIFT_MAX`] somebody should look); `None` while that cannot be said.
+    pub baseline_drift: Option<f64>,
     /// When the open alarm was opened, ms.
     pub alarmed_since_ms: Option<u64>,
     /// Why nothing is placed against the open alarm, when last tried.

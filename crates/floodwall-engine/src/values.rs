@@ -48,6 +48,9 @@ struct Slot {
     cusum: Cusum,
 }
 
+/// Most rates there are to remember.
+pub const RATES_MAX: usize = FOLLOWED.len() * SETS * WAYS;
+
 /// A value whose rate left its envelope.
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub struct ValueAlarm {
@@ -181,6 +184,28 @@ impl ValueRates {
         for slot in &mut self.slots {
             slot.cusum = Cusum::default();
             slot.rate = slot.rate.max(slot.present * filled);
+        }
+    }
+
+    /// The rates expected: attribute, value, requests/s. `age_s` as in [`Self::tick`].
+    pub fn remembered(&self, age_s: f64) -> Vec<(Attr, ValueId, f64)> {
+        let filled = (1.0 - (-age_s / TRACK_S).exp()).max(0.01);
+        let attr = |index: usize| FOLLOWED[index / (SETS * WAYS)];
+        let slots = self.slots.iter().enumerate().filter(|(_, slot)| slot.rate > 0.0);
+        slots.map(|(n, slot)| (attr(n), ValueId(slot.id), f64::from(slot.rate) / filled)).collect()
+    }
+
+    /// Takes remembered rates for those expected now. Where a set is full, the rest is left out.
+    pub fn recall(&mut self, rates: &[(Attr, ValueId, f64)], now_ms: u64, age_s: f64) {
+        let filled = (1.0 - (-age_s / TRACK_S).exp()).max(0.01);
+        for (attr, ValueId(id), rate_rps) in rates {
+            let Some(table) = FOLLOWED.iter().position(|a| a == attr) else { continue };
+            let start = (table * SETS + (mix(*id) as usize & (SETS - 1))) * WAYS;
+            if let Some(slot) = self.slots[start..start + WAYS].iter_mut().find(|s| s.id == 0) {
+                let rate = (rate_rps * filled) as f32;
+                *slot = Slot { id: *id, rate, updated_ms: now_ms, ..Slot::default() };
+                self.used[*attr as usize] += 1;
+            }
         }
     }
 

@@ -27,18 +27,22 @@ impl Engine {
             baseline_records: self.baseline.records() as u64,
             baseline_records_min: self.config.baseline_records_min as u64,
             baseline_span_s: self.baseline.span_s(),
+            baseline_drift: self.baseline.drift(),
             alarmed_since_ms: self.alarm.as_ref().map(Alarm::opened_ms),
             nothing_placed_because: self.alarm.as_ref().and_then(|a| a.refusal.clone()),
             rules: self.book.active().iter().map(|a| (a.rule.clone(), a.matched)).collect(),
             incident: self.account.as_ref().map(|a| a.incident().id),
             bans_proposed: self.bans,
             minings: self.minings,
-            tables: vec![
-                table("sources", self.sources.occupancy()),
-                table("attribute values", self.onset.occupancy()),
-                table("quarantine", self.baseline.occupancy()),
-                table("value texts", (names_used, names_max, 0)),
-            ],
+            tables: [
+                ("sources", self.sources.occupancy()),
+                ("attribute values", self.onset.occupancy()),
+                ("value texts", (names_used, names_max, 0)),
+            ]
+            .into_iter()
+            .chain(self.baseline.tables())
+            .map(|(name, occupancy)| table(name, occupancy))
+            .collect(),
         }
     }
 }
