@@ -73,6 +73,20 @@ pub enum StoreError {
         /// Why not.
         what: String,
     },
+    /// What was learned cannot be read back.
+    #[error("{}: what was learned cannot be used: {what}", path.display())]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        what: String,
+    },
+    /// What was learned cannot be written (ours: too large).
+    #[error("what was learned cannot be stored: {what}")]
+    UnstorableMemory {
+        /// Why not.
+        what: String,
+    },
     /// The system gave no random bytes.
     #[error("/dev/urandom cannot be read: {0}; is /dev mounted here?")]
     Random(std::io::Error),

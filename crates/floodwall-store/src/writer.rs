@@ -4,6 +4,9 @@
 //! slow or full disk costs intermediate states and never the latest. A record stays in the mailbox
 //! until it is on disk, and can be read from there ([`Writer::unsaved`]).
 //!
+//! What the engine learned has one place of its own: a newer one replaces it, and one that cannot be
+//! written is given up, since the next comes in minutes.
+//!
 //! It must never block or fail [`Writer::submit`], and never say more than once a minute that it
 //! cannot write.
 
@@ -41,11 +44,33 @@ pub struct WriterCounters {
     pub lost: u64,
     /// Records waiting now.
     pub pending: u64,
+    /// Times that what was learned was written.
+    pub memories_saved: u64,
+    /// Times that what was learned could not be written, or gave way to a newer one.
+    pub memories_lost: u64,
+}
+
+/// Makes the bytes of a memory, on the writer's thread.
+struct MakeMemory(Box<dyn FnOnce() -> Vec<u8> + Send>);
+
+impl std::fmt::Debug for MakeMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MakeMemory")
+    }
+}
+
+/// What to do in one round.
+#[derive(Debug)]
+struct Round {
+    incidents: Vec<Arc<Incident>>,
+    memory: Option<MakeMemory>,
+    last: bool,
 }
 
 #[derive(Debug, Default)]
 struct Mailbox {
     pending: BTreeMap<u64, Arc<Incident>>,
+    memory: Option<MakeMemory>,
     stopping: bool,
 }
 
@@ -57,6 +82,8 @@ struct Shared {
     coalesced: AtomicU64,
     failed: AtomicU64,
     lost: AtomicU64,
+    memories_saved: AtomicU64,
+    memories_lost: AtomicU64,
 }
 
 /// The handle to the writing thread. Dropping it stops the thread like [`Writer::stop`].
@@ -91,6 +118,15 @@ impl Writer {
         self.shared.changed.notify_one();
     }
 
+    /// Hands over what the engine learned, as something that makes its bytes: that takes tens of
+    /// milliseconds, and is done by the writing thread. Returns at once.
+    pub fn submit_memory(&self, make: impl FnOnce() -> Vec<u8> + Send + 'static) {
+        if self.shared.mailbox().memory.replace(MakeMemory(Box::new(make))).is_some() {
+            self.shared.memories_lost.fetch_add(1, Ordering::Relaxed);
+        }
+        self.shared.changed.notify_one();
+    }
+
     /// The record of an incident that is not on disk yet.
     pub fn unsaved(&self, id: u64) -> Option<Arc<Incident>> {
         self.shared.mailbox().pending.get(&id).cloned()
@@ -110,6 +146,8 @@ impl Writer {
             failed: read(&self.shared.failed),
             lost: read(&self.shared.lost),
             pending: self.shared.mailbox().pending.len() as u64,
+            memories_saved: read(&self.shared.memories_saved),
+            memories_lost: read(&self.shared.memories_lost),
         }
     }
 
@@ -143,9 +181,8 @@ impl Shared {
         self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for work, or after a failure for the time to try again. Returns what to write, and
-    /// whether it is the last round.
-    fn next_round(&self, after_failure: bool) -> (Vec<Arc<Incident>>, bool) {
+    /// Waits for work, or after a failure for the time to try again. Returns what to write.
+    fn next_round(&self, after_failure: bool) -> Round {
         let mut mailbox = self.mailbox();
         if after_failure {
             let retry_at = Instant::now() + RETRY_AFTER;
@@ -160,11 +197,15 @@ impl Shared {
                 };
             }
         } else {
-            while mailbox.pending.is_empty() && !mailbox.stopping {
+            while mailbox.pending.is_empty() && mailbox.memory.is_none() && !mailbox.stopping {
                 mailbox = self.changed.wait(mailbox).unwrap_or_else(PoisonError::into_inner);
             }
         }
-        (mailbox.pending.values().cloned().collect(), mailbox.stopping)
+        Round {
+            incidents: mailbox.pending.values().cloned().collect(),
+            memory: mailbox.memory.take(),
+            last: mailbox.stopping,
+        }
     }
 
     /// Takes a record out of the mailbox, unless a newer one has taken its place meanwhile.
@@ -181,9 +222,9 @@ fn run(shared: &Shared, mut store: Store) {
     let mut warnings = Warnings::default();
     let mut failed = false;
     loop {
-        let (round, last) = shared.next_round(failed);
+        let round = shared.next_round(failed);
         failed = false;
-        for incident in &round {
+        for incident in &round.incidents {
             match store.save_incident(incident) {
                 Ok(()) => {
                     shared.saved.fetch_add(1, Ordering::Relaxed);
@@ -201,7 +242,16 @@ fn run(shared: &Shared, mut store: Store) {
                 }
             }
         }
-        if last {
+        if let Some(MakeMemory(make)) = round.memory {
+            match store.save_memory(&make()) {
+                Ok(()) => shared.memories_saved.fetch_add(1, Ordering::Relaxed),
+                Err(error) => {
+                    tracing::warn!(%error, "what was learned was not written; a restart now would learn anew or from an older state");
+                    shared.memories_lost.fetch_add(1, Ordering::Relaxed)
+                }
+            };
+        }
+        if round.last {
             return;
         }
     }

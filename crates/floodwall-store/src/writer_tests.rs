@@ -65,9 +65,9 @@ fn a_full_mailbox_loses_the_oldest_and_counts_it() {
 fn a_record_written_while_a_newer_one_came_leaves_the_newer_one_waiting() {
     let writer = without_thread();
     writer.submit(incident(1, 1));
-    let (round, _) = writer.shared.next_round(false);
+    let round = writer.shared.next_round(false);
     writer.submit(incident(1, 2));
-    writer.shared.done_with(&round[0]);
+    writer.shared.done_with(&round.incidents[0]);
     assert_eq!(writer.unsaved(1).unwrap().totals.received, 2);
 }
 
@@ -92,4 +92,34 @@ fn failures_warn_once_a_minute() {
         .filter(|second| warnings.failed(&error, start + Duration::from_secs(*second)))
         .collect();
     assert_eq!(warned, [0, 60, 120]);
+}
+
+#[test]
+fn the_latest_memory_is_on_disk_after_the_stop_and_its_bytes_are_made_by_the_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let writer = Writer::start(store(&path)).unwrap();
+    let caller = std::thread::current().id();
+    for n in 0..50u8 {
+        writer.submit_memory(move || {
+            assert_ne!(std::thread::current().id(), caller);
+            vec![n; 1_000]
+        });
+    }
+    let counters = writer.stop();
+    assert_eq!(counters.memories_saved + counters.memories_lost, 50);
+    assert!(counters.memories_saved >= 1);
+    assert_eq!(store(&path).memory().unwrap(), Some(vec![49; 1_000]));
+}
+
+#[test]
+fn a_memory_that_cannot_be_written_is_counted_and_incidents_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    std::fs::write(dir.path().join("store.db.memory"), "of somebody else").unwrap();
+    let writer = Writer::start(store(&path)).unwrap();
+    writer.submit_memory(|| vec![1]);
+    writer.submit(incident(2, 1));
+    let counters = writer.stop();
+    assert_eq!((counters.memories_saved, counters.memories_lost, counters.saved), (0, 1, 1));
 }

@@ -256,3 +256,51 @@ fn a_second_process_cannot_write_beside_the_first() {
     drop(store);
     assert!(Store::open(&path).is_ok(), "the lock goes with its holder");
 }
+
+/// Writes memories until killed; each shows by itself whether it is whole.
+fn remember_until_killed(path: &Path) -> ! {
+    let store = Store::open(path).unwrap();
+    let mut version = store.memory().unwrap().map_or(0, |bytes| whole_memory(&bytes));
+    loop {
+        version += 1;
+        store.save_memory(&version.to_le_bytes().repeat(1 + version as usize % 60_000)).unwrap();
+        println!("\nstored {version}");
+    }
+}
+
+fn whole_memory(bytes: &[u8]) -> u64 {
+    let version = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+    assert!(bytes.chunks(8).all(|chunk| chunk == version.to_le_bytes()), "{version} is in pieces");
+    assert_eq!(bytes.len(), 8 * (1 + version as usize % 60_000));
+    version
+}
+
+#[test]
+fn after_kill_9_at_any_moment_the_memory_is_the_old_one_or_the_new_one() {
+    if let Some(path) = child_path() {
+        remember_until_killed(&path);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("floodwall.db");
+    let mut told = 0;
+    for kill in 0..KILLS {
+        let test = "after_kill_9_at_any_moment_the_memory_is_the_old_one_or_the_new_one";
+        let mut child = child_of(test, &path).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let reader = std::thread::spawn(move || {
+            let stored = |line: std::io::Result<String>| {
+                line.ok()?.strip_prefix("stored ").and_then(|n| n.parse::<u64>().ok())
+            };
+            lines.lines().filter_map(stored).last()
+        });
+        std::thread::sleep(Duration::from_micros(2_000 + kill * 7_919 % 83_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        told = reader.join().unwrap().unwrap_or(told).max(told);
+        if let Some(bytes) = Store::open(&path).unwrap().memory().unwrap() {
+            let found = whole_memory(&bytes);
+            assert!((told..=told + 1).contains(&found), "{found} after {told} was stored");
+        }
+    }
+    assert!(told > KILLS, "{told} stored: the kills came before anything was written");
+}

@@ -19,12 +19,12 @@ fn observation(at_ms: u64, n: u32) -> Observation {
     for (at, attr) in Attr::ALL.iter().enumerate() {
         attrs[*attr] = ValueId(10 + at as u64 * 100 + u64::from(n % 7));
     }
-    attrs[Attr::CookieState] = if n % 3 == 0 { ValueId::ABSENT } else { ValueId(9) };
+    attrs[Attr::CookieState] = if n.is_multiple_of(3) { ValueId::ABSENT } else { ValueId(9) };
     Observation {
         at_ms,
         source: Source::new(std::net::Ipv4Addr::from(0x0a00_0000 + (n % 97) * 300).into()),
         attrs,
-        kind: if n % 2 == 0 { RequestKind::Page } else { RequestKind::Asset },
+        kind: if n.is_multiple_of(2) { RequestKind::Page } else { RequestKind::Asset },
         handling: Handling::Passed,
         stage: Stage::Whole,
         outcome: Some(Outcome { status: 200, ..Outcome::default() }),
