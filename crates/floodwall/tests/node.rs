@@ -112,6 +112,29 @@ fn sigterm_ends_it_cleanly_and_it_starts_again() {
 }
 
 #[test]
+fn what_was_learned_outlives_a_stop_and_a_damaged_memory_is_said_and_learned_anew() {
+    let (origin, directory) = (Origin::start(), tempfile::tempdir().expect("a directory"));
+    let memory = directory.path().join("floodwall.db.memory");
+    let (mut running, _) = started(&origin, directory.path());
+    wait_for_log(directory.path(), "nothing was learned here before");
+    get(running.address, "a.example", "/");
+    running.signal("-TERM");
+    assert_eq!(running.wait(), Some(0));
+    let kept = std::fs::read(&memory).expect("a memory");
+
+    let (mut running, _) = started(&origin, directory.path());
+    wait_for_log(directory.path(), "goes on from what was learned before the restart");
+    running.signal("-KILL");
+    running.wait();
+    assert!(std::fs::read(&memory).expect("a memory") == kept, "a kill leaves the old one");
+
+    std::fs::write(&memory, &kept[..kept.len() - 1]).expect("a file");
+    let (running, _) = started(&origin, directory.path());
+    wait_for_log(directory.path(), "Floodwall learns anew");
+    assert!(get(running.address, "a.example", "/").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
 fn after_kill_9_the_next_start_works() {
     let (origin, directory) = (Origin::start(), tempfile::tempdir().expect("a directory"));
     for _ in 0..3 {

@@ -5,6 +5,12 @@ use crate::alarm::Alarm;
 use crate::status::{EngineStatus, Occupancy};
 
 impl Engine {
+    /// How far the software that visits today differs from that of four weeks ago, 0 to 1; `None`
+    /// while that cannot be said.
+    pub const fn baseline_drift(&self) -> Option<f64> {
+        self.baseline.drift()
+    }
+
     /// How the engine stands.
     pub fn status(&self) -> EngineStatus {
         let table = |name, (used, max, lost): (usize, usize, u64)| Occupancy {

@@ -15,7 +15,9 @@ use floodwall_engine::{Effect, Engine, EngineConfig, EngineStatus};
 use floodwall_model::{
     Ban, CheckedPlan, Incident, Mode, Observation, ObservationBatch, Reason, Source, ValueKey,
 };
+use floodwall_store::StoreError;
 
+use super::memory::{self, MemoryKeeper};
 use super::numbers::IncidentNumbers;
 use super::packet_loop::PacketsView;
 use super::{Parts, lock};
@@ -79,6 +81,7 @@ pub(crate) struct EngineLoop {
     /// The kernel filter that has them.
     fillings: u64,
     numbers: IncidentNumbers,
+    keeper: MemoryKeeper,
 }
 
 impl EngineLoop {
@@ -97,6 +100,7 @@ impl EngineLoop {
             banned: HashMap::new(),
             fillings: 0,
             numbers,
+            keeper: MemoryKeeper::new(now_ms()),
             engine: Engine::new(config, key, seed),
             batches,
             plan,
@@ -104,6 +108,11 @@ impl EngineLoop {
             lost: 0,
             kernel_read_ms: 0,
         }
+    }
+
+    /// Goes on from what the store kept.
+    pub(crate) fn recall(&mut self, kept: Result<Option<Vec<u8>>, StoreError>) {
+        memory::recall(&mut self.engine, kept, now_ms());
     }
 
     /// Runs until told to stop and the channel is empty or closed.
@@ -122,6 +131,7 @@ impl EngineLoop {
         for effect in self.engine.finish() {
             self.apply(effect, parts);
         }
+        memory::hand_over(&self.engine, &parts.writer);
     }
 
     /// Takes batches until `until_ms` or until one tick's worth is there.
@@ -158,6 +168,7 @@ impl EngineLoop {
         for effect in effects {
             self.apply(effect, parts);
         }
+        self.keeper.tick(&self.engine, &parts.writer, now_ms);
         let mut status = self.engine.status();
         status.incident = status.incident.map(|own| self.numbers.exchange(own));
         let mut view = lock(&parts.view);

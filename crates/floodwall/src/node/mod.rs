@@ -9,6 +9,7 @@ mod error;
 mod kernel;
 mod limits;
 mod link;
+mod memory;
 mod neighbours;
 mod nft_keeper;
 mod numbers;
@@ -235,6 +236,7 @@ impl Node {
         };
         let engine_config =
             EngineConfig { mode: config.mode, rule_ids: request_rule_ids, ..config.engine.clone() };
+        let kept = store.memory();
         let reader = Store::open_read_only(&config.database)?;
         let plan = Arc::new(ArcSwap::from_pointee(CheckedPlan::default()));
         let bans = Arc::new(BanBoard::new());
@@ -261,7 +263,9 @@ impl Node {
         });
         packet_loop::refresh(&parts);
         let numbers = IncidentNumbers::new(Arc::clone(&incidents));
-        let engine = EngineLoop::new(engine_config, value_key, config.seed, batches, plan, numbers);
+        let mut engine =
+            EngineLoop::new(engine_config, value_key, config.seed, batches, plan, numbers);
+        engine.recall(kept);
         let packets = PacketLoop::new(packet_config, config.seed, IncidentNumbers::new(incidents));
         let mut node = Node { parts, control: None, engine: None, packets: None, config };
         node.engine = Some(node.spawn("floodwall-engine", move |parts| engine.run(parts))?);
