@@ -170,6 +170,7 @@ pub fn mine(rise: &Rise<'_>, tier: Tier, wanted: usize, memo: &mut Memo) -> Vec<
             past_weight: rise.past_weight(),
             past_records: rise.past.mining.len() as u64,
             expected: rise.expected_rps,
+            rise: total_excess,
             residual,
             excess_min: EXCESS_RPS_MIN,
         };
@@ -295,6 +296,10 @@ impl Judge<Predicate> for Past<'_> {
         self.tier == Tier::Throttle
             || (self.bounded(predicates, validate(&signature, self.rise.past), 0.0)
                 && self.rise.past.is_spared_elsewhere(&signature, self.tier.collateral_max()))
+    }
+
+    fn telling(&self, predicate: &Predicate) -> bool {
+        self.tier == Tier::Block && predicate.names_software()
     }
 
     fn tightens(&self, predicate: &Predicate) -> bool {

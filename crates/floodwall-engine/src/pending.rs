@@ -15,6 +15,10 @@ const CONFIRM_MATCHED_MIN: f64 = 500.0;
 const CONFIRM_MS: u64 = 1_000;
 /// Share of the rate it was found with that must still match.
 const CONFIRM_COVERAGE: f64 = 0.8;
+/// … less so many standard deviations of the count expected.
+const CONFIRM_SIGMAS: f64 = 1.65;
+/// Fewest requests that confirm anything.
+const CONFIRM_MATCHED_LEAST: f64 = 2.0;
 /// A signature that evidence does not decide upon is dropped after this long, ms.
 const UNDECIDED_MS_MAX: u64 = 20_000;
 
@@ -51,10 +55,14 @@ impl Pending {
         if since_ms > UNDECIDED_MS_MAX {
             return Trial::Failed;
         }
-        let matched = matched_rps * since_ms as f64 / 1000.0;
+        let since_s = since_ms as f64 / 1000.0;
+        let matched = matched_rps * since_s;
         let enough = since_ms >= CONFIRM_MS_MIN
             && (matched >= CONFIRM_MATCHED_MIN || since_ms >= CONFIRM_MS);
-        let covers = matched_rps >= CONFIRM_COVERAGE * self.mined.matched_rps;
+        // Few requests come irregularly: what chance alone may leave out is not held against it.
+        let expected = self.mined.matched_rps * since_s;
+        let covers = matched >= CONFIRM_COVERAGE * expected - CONFIRM_SIGMAS * expected.sqrt()
+            && matched >= CONFIRM_MATCHED_LEAST;
         match (enough, covers) {
             (false, _) => Trial::Waiting,
             (true, true) => Trial::Confirmed,
@@ -89,6 +97,16 @@ mod tests {
         check(500, 1_000.0, 1_000.0, Trial::Confirmed);
         check(500, 30.0, 30.0, Trial::Waiting);
         check(1_000, 30.0, 30.0, Trial::Confirmed);
+    }
+
+    /// Three requests a second that a tool adds to a small site were found and failed again and
+    /// again: in some second there are only two.
+    #[test]
+    fn few_requests_may_come_irregularly() {
+        check(1_000, 3.0, 2.0, Trial::Confirmed);
+        check(1_000, 3.0, 0.0, Trial::Failed);
+        check(1_000, 30.0, 20.0, Trial::Confirmed);
+        check(1_000, 30.0, 14.0, Trial::Failed);
     }
 
     #[test]

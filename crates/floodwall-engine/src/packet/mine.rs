@@ -166,6 +166,7 @@ impl<'a> Stratum<'a> {
             past_weight: self.expected_pps / self.past.len().max(1) as f64,
             past_records: self.past.len() as u64,
             expected: self.expected_pps,
+            rise: excess,
             residual: excess,
             excess_min: EXCESS_PPS_MIN,
         };
@@ -343,6 +344,10 @@ impl Judge<PacketPredicate> for Stratum<'_> {
         let collateral = self.validate(&self.signature(predicates));
         collateral.upper_bound() <= PACKET_COLLATERAL_MAX
             || (collateral.hits == 0 && collateral.records >= CLEAN_PACKETS_MIN)
+    }
+
+    fn telling(&self, _: &PacketPredicate) -> bool {
+        false
     }
 
     fn tightens(&self, predicate: &PacketPredicate) -> bool {
