@@ -168,8 +168,8 @@ impl Engine {
         if let Some(closed) = self.recent.advance(self.now_ms) {
             self.baseline.admit(closed);
         }
-        let arrived = self.measure(observations, &mut effects);
-        self.stats = self.window.tick(self.now_ms, arrived);
+        let (arrived, unprompted) = self.measure(observations, &mut effects);
+        self.stats = self.window.tick(self.now_ms, arrived, unprompted);
         let finding = self.onset.tick(&self.stats, interval_s, self.alarm.is_none());
         self.alarm_tick(finding);
         self.search();
@@ -192,11 +192,12 @@ impl Engine {
         u32::try_from((self.now_ms - self.epoch_ms) / 100 + 1).unwrap_or(u32::MAX)
     }
 
-    /// Observation → WindowStats, samples, per-source facts. Returns how many arrived.
-    fn measure(&mut self, observations: &[Observation], effects: &mut Vec<Effect>) -> u64 {
+    /// Observation → WindowStats, samples, per-source facts. Returns how many arrived, and how many
+    /// of them no page had asked for.
+    fn measure(&mut self, observations: &[Observation], effects: &mut Vec<Effect>) -> (u64, u64) {
         let now_ds = self.now_ds();
         let quiet = self.alarm.is_none();
-        let (mut arrived, mut banned) = (0, 0);
+        let (mut arrived, mut unprompted, mut banned) = (0, 0, 0);
         for observation in observations {
             let (state, finished) = self.sources.observe(observation, now_ds);
             if observation.stage == Stage::Finished {
@@ -211,6 +212,7 @@ impl Engine {
             }
             arrived += 1;
             let visitor = state.engaged_as(observation);
+            let prompted = state.prompted();
             if banned < BANS_PER_STEP_MAX
                 && let Some(ban) = bans::due(observation, state, self.now_ms)
             {
@@ -223,7 +225,10 @@ impl Engine {
             {
                 self.per_source.learn(requests);
             }
-            self.onset.count(&observation.attrs);
+            if !prompted {
+                unprompted += 1;
+                self.onset.count(&observation.attrs);
+            }
             self.recent.offer(observation, &mut self.random);
             self.distinct.insert(observation.source.key());
             self.book.note(observation.handling, visitor);
@@ -236,7 +241,7 @@ impl Engine {
         if let Some(account) = &mut self.account {
             account.incident_mut().totals.sources_banned += banned as u64;
         }
-        arrived
+        (arrived, unprompted)
     }
 
     /// Finding → alarm: opens one at the first sign, closes it when nothing is left of it.
@@ -313,6 +318,9 @@ impl Engine {
         let attacked = self.account.as_ref().is_some_and(|a| !a.incident().rules.is_empty());
         if attacked {
             self.baseline.discard_since(alarm.finding.onset_ms.saturating_sub(1_000));
+        }
+        if !attacked {
+            self.onset.false_alarm(alarm.finding.channel);
         }
         if rise_accepted {
             self.onset.settle(&self.stats);

@@ -14,6 +14,7 @@ mod bans;
 mod baseline;
 mod beam;
 mod bits;
+mod calm;
 mod config;
 mod cusum;
 mod distinct;

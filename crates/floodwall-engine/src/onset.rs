@@ -3,6 +3,7 @@
 
 use floodwall_model::{Attr, Attrs, ValueId};
 
+use crate::calm::Calm;
 use crate::cusum::{Cusum, TOTAL};
 use crate::memory::{Damaged, Reader, Writer};
 use crate::values::{RATES_MAX, ValueAlarm, ValueRates};
@@ -22,6 +23,8 @@ const WARM_UP_S: f64 = 10.0;
 /// Below this excess there is nothing worth acting on, requests/s.
 const EXCESS_RPS_MIN: f64 = 5.0;
 
+/// The same for requests that no page had asked for.
+const UNPROMPTED_EXCESS_RPS_MIN: f64 = 1.5;
 /// Remembered rates hold as they are for so long, ms.
 const RATES_FRESH_MS: u64 = 3_600_000;
 
@@ -30,6 +33,10 @@ const RATES_FRESH_MS: u64 = 3_600_000;
 pub struct RememberedRates {
     rate_rps: f64,
     deviation: f64,
+    unprompted_rps: f64,
+    unprompted_deviation: f64,
+    width_rates: f64,
+    width_values: f64,
     age_s: f64,
     values: Vec<(Attr, ValueId, f64)>,
 }
@@ -37,7 +44,17 @@ pub struct RememberedRates {
 impl RememberedRates {
     /// Writes them.
     pub fn pack(&self, out: &mut Writer) {
-        [self.rate_rps, self.deviation, self.age_s].iter().for_each(|real| out.real(*real));
+        [
+            self.rate_rps,
+            self.deviation,
+            self.unprompted_rps,
+            self.unprompted_deviation,
+            self.width_rates,
+            self.width_values,
+            self.age_s,
+        ]
+        .iter()
+        .for_each(|real| out.real(*real));
         out.count(self.values.len());
         for (attr, value, rate_rps) in &self.values {
             out.number(*attr as u64);
@@ -52,6 +69,10 @@ impl RememberedRates {
         let mut rates = RememberedRates {
             rate_rps: real()?,
             deviation: real()?,
+            unprompted_rps: real()?,
+            unprompted_deviation: real()?,
+            width_rates: real()?,
+            width_values: real()?,
             age_s: real()?,
             values: Vec::new(),
         };
@@ -69,7 +90,9 @@ impl RememberedRates {
 pub enum Channel {
     /// All requests.
     Total,
-    /// Requests with one attribute value.
+    /// Requests that no page had asked for.
+    Unprompted,
+    /// Such requests with one attribute value.
     Value(ValueAlarm),
 }
 
@@ -86,13 +109,53 @@ pub struct Finding {
     pub expected_rps: f64,
 }
 
+/// A rate and how far it usually strays.
+#[derive(Copy, Clone, Debug, Default)]
+struct Level {
+    rate: f64,
+    deviation: f64,
+}
+
+impl Level {
+    fn learn(&mut self, events: u64, rate_10s: f64, interval_s: f64, age_s: f64) {
+        let keep = (-interval_s / TRACK_S).exp();
+        self.rate = self.rate * keep + events as f64 / TRACK_S;
+        let expected = self.expected_rps(age_s);
+        if expected > 0.0 && age_s > 10.0 {
+            let off = ((rate_10s - expected).abs() / expected).min(1.0);
+            self.deviation = self.deviation * keep + off * (1.0 - keep);
+        }
+    }
+
+    fn expected_rps(&self, age_s: f64) -> f64 {
+        self.rate / filled(age_s).max(0.01)
+    }
+
+    /// The rate above which it is remarkable; `width` widens the margin.
+    fn upper_rps(&self, age_s: f64, width: f64) -> f64 {
+        let margin = (self.deviation * MARGIN_PER_DEVIATION).clamp(MARGIN_MIN, MARGIN_MAX);
+        self.expected_rps(age_s) * (1.0 + margin * width) + FLOOR_RPS * width
+    }
+}
+
+/// A young average is biased low by exactly this factor.
+fn filled(age_s: f64) -> f64 {
+    1.0 - (-age_s / TRACK_S).exp()
+}
+
 /// The onset channels and the rates they expect.
+///
+/// Three kinds: all requests; those that no page had asked for, which are a tenth of them, come far
+/// more evenly, and are all that most attacks send; single values among the latter.
 #[derive(Debug)]
 pub struct Onset {
     values: ValueRates,
     total: Cusum,
-    rate: f64,
-    deviation: f64,
+    unprompted: Cusum,
+    all: Level,
+    alone: Level,
+    calm_rates: Calm,
+    calm_values: Calm,
     age_s: f64,
     rest_ms: u64,
 }
@@ -103,27 +166,33 @@ impl Onset {
         Onset {
             values: ValueRates::new(),
             total: Cusum::default(),
-            rate: 0.0,
-            deviation: 0.0,
+            unprompted: Cusum::default(),
+            all: Level::default(),
+            alone: Level::default(),
+            calm_rates: Calm::new(),
+            calm_values: Calm::new(),
             age_s: 0.0,
             rest_ms: 0,
         }
     }
 
-    /// Counts one request.
+    /// Counts one request that no page had asked for.
     pub fn count(&mut self, attrs: &Attrs) {
         self.values.count(attrs);
     }
 
     /// Rate of all requests expected, requests/s.
     pub fn expected_rps(&self) -> f64 {
-        self.rate / (1.0 - (-self.age_s / TRACK_S).exp()).max(0.01)
+        self.all.expected_rps(self.age_s)
     }
 
     /// The rate above which the total is remarkable, requests/s.
     pub fn upper_rps(&self) -> f64 {
-        let margin = (self.deviation * MARGIN_PER_DEVIATION).clamp(MARGIN_MIN, MARGIN_MAX);
-        self.expected_rps() * (1.0 + margin) + FLOOR_RPS
+        self.all.upper_rps(self.age_s, self.calm_rates.width())
+    }
+
+    fn upper_unprompted_rps(&self) -> f64 {
+        self.alone.upper_rps(self.age_s, self.calm_rates.width())
     }
 
     /// Ends a tick of `interval_s`. While `learning` is off, expectations stand still.
@@ -134,48 +203,69 @@ impl Onset {
         learning: bool,
     ) -> Option<Finding> {
         let now_ms = window.now_ms;
+        self.calm_rates.pass(interval_s);
+        self.calm_values.pass(interval_s);
         if self.age_s >= WARM_UP_S {
-            self.total.update(TOTAL, window.tick_requests as f64, self.upper_rps(), interval_s);
+            let (all, alone) = (window.tick_requests as f64, window.tick_unprompted as f64);
+            self.total.update(TOTAL, all, self.upper_rps(), interval_s);
+            self.unprompted.update(TOTAL, alone, self.upper_unprompted_rps(), interval_s);
         }
-        if self.total.at_rest() {
+        if self.total.at_rest() && self.unprompted.at_rest() {
             self.rest_ms = now_ms;
         }
-        let value = self.values.tick(now_ms, interval_s, self.age_s, learning);
-        if learning && !self.total.suspicious(TOTAL) {
+        let width = self.calm_values.width();
+        let value = self.values.tick(now_ms, interval_s, self.age_s, width, learning);
+        if learning && !self.suspicious() {
             self.learn(window, interval_s);
         }
+        self.found(window, value)
+    }
+
+    fn found(&self, window: &WindowStats, value: Option<ValueAlarm>) -> Option<Finding> {
+        let now_ms = window.now_ms;
         let finding = |channel, onset_ms| Finding {
             onset_ms,
             channel,
             observed_rps: window.per_1s_rps,
             expected_rps: self.expected_rps(),
         };
+        let since_ms = self.rest_ms.max(now_ms.saturating_sub(60_000));
         if self.total.alarmed(TOTAL) && window.per_1s_rps - self.expected_rps() > EXCESS_RPS_MIN {
-            return Some(finding(Channel::Total, self.rest_ms.max(now_ms.saturating_sub(60_000))));
+            return Some(finding(Channel::Total, since_ms));
         }
-        let worth = |alarm: &ValueAlarm| {
-            alarm.present_rps - alarm.expected_rps > EXCESS_RPS_MIN
-                && window.per_1s_rps > self.expected_rps() + EXCESS_RPS_MIN
-        };
+        let alone_excess = window.unprompted_1s_rps - self.alone.expected_rps(self.age_s);
+        if self.unprompted.alarmed(TOTAL) && alone_excess > UNPROMPTED_EXCESS_RPS_MIN {
+            return Some(finding(Channel::Unprompted, since_ms));
+        }
+        let worth =
+            |alarm: &ValueAlarm| alarm.present_rps - alarm.expected_rps > UNPROMPTED_EXCESS_RPS_MIN;
         value
             .filter(worth)
             .map(|alarm| finding(Channel::Value(alarm), now_ms.saturating_sub(1_000)))
     }
 
+    fn suspicious(&self) -> bool {
+        self.total.suspicious(TOTAL) || self.unprompted.suspicious(TOTAL)
+    }
+
     fn learn(&mut self, window: &WindowStats, interval_s: f64) {
         self.age_s += interval_s;
-        let keep = (-interval_s / TRACK_S).exp();
-        self.rate = self.rate * keep + window.tick_requests as f64 / TRACK_S;
-        let expected = self.expected_rps();
-        if expected > 0.0 && self.age_s > 10.0 {
-            let off = ((window.per_10s_rps - expected).abs() / expected).min(1.0);
-            self.deviation = self.deviation * keep + off * (1.0 - keep);
+        let age_s = self.age_s;
+        self.all.learn(window.tick_requests, window.per_10s_rps, interval_s, age_s);
+        self.alone.learn(window.tick_unprompted, window.unprompted_10s_rps, interval_s, age_s);
+    }
+
+    /// An alarm of `channel` led to no rule: that channel is too quick for this site.
+    pub fn false_alarm(&mut self, channel: Channel) {
+        match channel {
+            Channel::Total | Channel::Unprompted => self.calm_rates.false_alarm(),
+            Channel::Value(_) => self.calm_values.false_alarm(),
         }
     }
 
-    /// Whether the total is above what is expected here.
+    /// Whether the total, or what no page asked for, is above what is expected here.
     pub fn hot(&self, window: &WindowStats) -> bool {
-        window.per_1s_rps > self.upper_rps() || self.total.suspicious(TOTAL)
+        window.per_1s_rps > self.upper_rps() || self.suspicious()
     }
 
     /// Whether the total stays above what is expected here: one second of a bursty site does not
@@ -187,15 +277,21 @@ impl Onset {
     /// Takes the present rate for normal: what rose was judged and is welcome.
     pub fn settle(&mut self, window: &WindowStats) {
         self.total = Cusum::default();
+        self.unprompted = Cusum::default();
         self.values.settle(self.age_s);
-        self.rate = window.per_60s_rps * (1.0 - (-self.age_s / TRACK_S).exp());
+        self.all.rate = window.per_60s_rps * filled(self.age_s);
+        self.alone.rate = window.unprompted_10s_rps * filled(self.age_s);
     }
 
     /// The rates expected, to be remembered.
     pub fn remembered(&self) -> RememberedRates {
         RememberedRates {
             rate_rps: self.expected_rps(),
-            deviation: self.deviation,
+            deviation: self.all.deviation,
+            unprompted_rps: self.alone.expected_rps(self.age_s),
+            unprompted_deviation: self.alone.deviation,
+            width_rates: self.calm_rates.width(),
+            width_values: self.calm_values.width(),
             age_s: self.age_s,
             values: self.values.remembered(self.age_s),
         }
@@ -206,8 +302,11 @@ impl Onset {
     pub fn recall(&mut self, rates: &RememberedRates, now_ms: u64, ago_ms: u64) {
         let lately = ago_ms < RATES_FRESH_MS;
         self.age_s = if lately { rates.age_s } else { rates.age_s.min(WARM_UP_S) };
-        self.rate = rates.rate_rps * (1.0 - (-self.age_s / TRACK_S).exp());
-        self.deviation = rates.deviation;
+        let level = |rate_rps, deviation| Level { rate: rate_rps * filled(self.age_s), deviation };
+        self.all = level(rates.rate_rps, rates.deviation);
+        self.alone = level(rates.unprompted_rps, rates.unprompted_deviation);
+        self.calm_rates = Calm::remembered(rates.width_rates);
+        self.calm_values = Calm::remembered(rates.width_values);
         self.values.recall(&rates.values, now_ms, self.age_s);
     }
 
@@ -235,7 +334,7 @@ mod tests {
             for _ in 0..due {
                 onset.count(&Attrs::default());
             }
-            let stats = window.tick((tick + 1) * 100, due);
+            let stats = window.tick((tick + 1) * 100, due, due);
             if onset.tick(&stats, 0.1, true).is_some() {
                 return Some(tick - from);
             }

@@ -14,6 +14,9 @@ const WAYS: usize = 4;
 const WINDOW_DS: u32 = 100;
 /// An asset counts as the consequence of a page requested at most this long before.
 const FOLLOW_UP_DS: u32 = 300;
+/// Requests that one page may cause. What comes beyond counts for itself: a flood that begins with a
+/// page is no page load.
+const FOLLOW_UPS_MAX: u16 = 128;
 /// Who is seen over more than this, in tenths of a second, stayed: ten minutes.
 const STAYED_DS: u32 = 6_000;
 
@@ -31,8 +34,10 @@ pub struct SourceState {
     engaged_agent: u32,
     blocked_since_ds: u32,
     blocked: u16,
+    follow_ups: u16,
     bans: u8,
     engaged: bool,
+    prompted: bool,
     came_without_cookie: bool,
     brought_cookie: bool,
 }
@@ -55,6 +60,12 @@ impl SourceState {
     pub const fn proved_itself(&self, ValueId(user_agent): ValueId) -> bool {
         let stayed = self.last_ds.saturating_sub(self.first_ds) > STAYED_DS;
         self.engaged && self.engaged_agent == user_agent as u32 && (stayed || self.brought_cookie)
+    }
+
+    /// Whether its latest request was caused by a page it had asked for: a picture, a script, what a
+    /// script fetches. Visitors come and read one by one; what their browsers fetch comes in bursts.
+    pub const fn prompted(&self) -> bool {
+        self.prompted
     }
 
     /// Requests in the current window of ten seconds.
@@ -194,16 +205,18 @@ fn note_page_answer(state: &mut SourceState, observation: &Observation, now_ds: 
 }
 
 fn note_follow_up(state: &mut SourceState, observation: &Observation, now_ds: u32) {
-    match observation.kind {
-        RequestKind::Page => state.page_asked_ds = now_ds,
-        RequestKind::Asset => {
-            let recent = state.page_asked_ds > 0 && now_ds - state.page_asked_ds <= FOLLOW_UP_DS;
-            if recent {
-                state.engaged = true;
-                state.engaged_agent = agent_tag(observation);
-            }
-        }
-        RequestKind::Other => {}
+    if observation.kind == RequestKind::Page {
+        state.page_asked_ds = now_ds;
+        state.follow_ups = 0;
+        state.prompted = false;
+        return;
+    }
+    let recent = state.page_asked_ds > 0 && now_ds - state.page_asked_ds <= FOLLOW_UP_DS;
+    state.prompted = recent && state.follow_ups < FOLLOW_UPS_MAX;
+    state.follow_ups = state.follow_ups.saturating_add(1);
+    if recent && observation.kind == RequestKind::Asset {
+        state.engaged = true;
+        state.engaged_agent = agent_tag(observation);
     }
 }
 
@@ -246,6 +259,21 @@ mod tests {
         assert!(!sources.observe(&page, 10).0.engaged());
         assert!(sources.observe(&asset, 12).0.engaged());
         assert!(!sources.observe(&lone, 12).0.engaged());
+    }
+
+    #[test]
+    fn what_a_page_asks_for_is_prompted_and_a_flood_of_it_is_not() {
+        let mut sources = Sources::new(64);
+        let page = observation(1, RequestKind::Page, Handling::Passed);
+        let asset = observation(1, RequestKind::Asset, Handling::Passed);
+        assert!(!sources.observe(&asset, 9).0.prompted(), "nobody asked for a page");
+        assert!(!sources.observe(&page, 10).0.prompted());
+        for _ in 0..FOLLOW_UPS_MAX {
+            assert!(sources.observe(&asset, 11).0.prompted());
+        }
+        assert!(!sources.observe(&asset, 12).0.prompted(), "no page asks for so much");
+        sources.observe(&page, 20);
+        assert!(!sources.observe(&asset, 20 + FOLLOW_UP_DS + 1).0.prompted(), "much later");
     }
 
     #[test]

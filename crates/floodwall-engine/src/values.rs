@@ -19,7 +19,7 @@ const PRESENT_S: f64 = 3.0;
 /// Margin on a value's rate before it counts as a rise (design/detection.md § 3.3).
 const MARGIN: f64 = 1.0;
 /// A value never seen may come at this rate without surprise, requests/s.
-const FLOOR_RPS: f64 = 1.0;
+const FLOOR_RPS: f64 = 0.4;
 /// Younger than this, rates are learned and nothing surprises, s.
 const WARM_UP_S: f64 = 10.0;
 
@@ -126,13 +126,14 @@ impl ValueRates {
     }
 
     /// Ends a tick at `now_ms`, `interval_s` long. `age_s` is how long rates have been tracked;
-    /// while `learning` is off, rates stand still. Returns the value that rose most, if one left
+    /// `width` widens the margin; while `learning` is off, rates stand still. Returns the value that rose most, if one left
     /// its envelope.
     pub fn tick(
         &mut self,
         now_ms: u64,
         interval_s: f64,
         age_s: f64,
+        width: f64,
         learning: bool,
     ) -> Option<ValueAlarm> {
         let mut loudest: Option<(f64, ValueAlarm)> = None;
@@ -148,7 +149,7 @@ impl ValueRates {
                 slot.rate.into()
             };
             let expected_rps = decayed / filled.max(0.01);
-            let upper_rps = expected_rps * (1.0 + MARGIN) + FLOOR_RPS;
+            let upper_rps = expected_rps * (1.0 + MARGIN * width) + FLOOR_RPS * width;
             // Ticks without this value were not visited: their part of the sum is made up here.
             let quiet_s = (since_s - interval_s).clamp(0.0, 3_600.0);
             slot.cusum.update(RARE, 0.0, upper_rps, quiet_s);
@@ -235,7 +236,7 @@ mod tests {
                 }
             }
             let age_s = (tick + 1) as f64 / 10.0;
-            if values.tick((tick + 1) * 100, 0.1, age_s, true).is_some() {
+            if values.tick((tick + 1) * 100, 0.1, age_s, 1.0, true).is_some() {
                 return Some(tick - from_tick);
             }
         }
@@ -261,7 +262,7 @@ mod tests {
         for n in 0..200_000 {
             values.count(&request(n + 2));
             if n % 1_000 == 0 {
-                values.tick(n, 0.1, 100.0, true);
+                values.tick(n, 0.1, 100.0, 1.0, true);
             }
         }
         let (used, places, displaced) = values.occupancy();

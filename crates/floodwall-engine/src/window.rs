@@ -14,6 +14,12 @@ pub struct WindowStats {
     pub now_ms: u64,
     /// Requests in the tick that ended.
     pub tick_requests: u64,
+    /// Those among them that no page had asked for.
+    pub tick_unprompted: u64,
+    /// Requests/s that no page had asked for, over one second.
+    pub unprompted_1s_rps: f64,
+    /// The same over ten seconds.
+    pub unprompted_10s_rps: f64,
     /// Requests/s over one second.
     pub per_1s_rps: f64,
     /// Requests/s over ten seconds.
@@ -26,6 +32,7 @@ pub struct WindowStats {
 #[derive(Debug, Default)]
 pub struct Window {
     ticks: VecDeque<(u64, u64)>,
+    unprompted: VecDeque<u64>,
 }
 
 impl Window {
@@ -34,15 +41,22 @@ impl Window {
         Window::default()
     }
 
-    /// Adds a tick that ended at `now_ms` and held `requests`.
-    pub fn tick(&mut self, now_ms: u64, requests: u64) -> WindowStats {
+    /// Adds a tick that ended at `now_ms` and held `requests`, `unprompted` of which no page had
+    /// asked for.
+    pub fn tick(&mut self, now_ms: u64, requests: u64, unprompted: u64) -> WindowStats {
         if self.ticks.len() == TICKS_MAX {
-            self.ticks.pop_front();
+            self.drop_oldest();
         }
         self.ticks.push_back((now_ms, requests));
+        self.unprompted.push_back(unprompted);
         while self.ticks.front().is_some_and(|(at_ms, _)| at_ms + KEEP_MS <= now_ms) {
-            self.ticks.pop_front();
+            self.drop_oldest();
         }
+        let unprompted_rate = |window_ms: u64| {
+            let newest = self.ticks.iter().zip(&self.unprompted).rev();
+            let within = newest.take_while(|((at_ms, _), _)| at_ms + window_ms > now_ms);
+            within.map(|(_, n)| n).sum::<u64>() as f64 * 1000.0 / window_ms as f64
+        };
         let rate = |window_ms: u64| {
             let requests: u64 = self
                 .ticks
@@ -56,10 +70,18 @@ impl Window {
         WindowStats {
             now_ms,
             tick_requests: requests,
+            tick_unprompted: unprompted,
+            unprompted_1s_rps: unprompted_rate(1_000),
+            unprompted_10s_rps: unprompted_rate(10_000),
             per_1s_rps: rate(1_000),
             per_10s_rps: rate(10_000),
             per_60s_rps: rate(60_000),
         }
+    }
+
+    fn drop_oldest(&mut self) {
+        self.ticks.pop_front();
+        self.unprompted.pop_front();
     }
 
     /// The rise that leads to now: when it left a tenth of its height above `expected_rps`, and how
@@ -126,10 +148,11 @@ mod tests {
         let mut window = Window::new();
         let mut stats = WindowStats::default();
         for tick in 1..=600 {
-            stats = window.tick(tick * 100, if tick > 590 { 100 } else { 10 });
+            stats = window.tick(tick * 100, if tick > 590 { 100 } else { 10 }, 1);
         }
         assert_eq!(stats.per_1s_rps, 1_000.0);
         assert_eq!(stats.per_10s_rps, 190.0);
+        assert_eq!((stats.unprompted_1s_rps, stats.unprompted_10s_rps), (10.0, 10.0));
         assert_eq!(stats.per_60s_rps, (590.0 * 10.0 + 10.0 * 100.0) / 60.0);
     }
 
@@ -139,7 +162,7 @@ mod tests {
             let mut window = Window::new();
             for tick in 1..=400u64 {
                 let up = tick.saturating_sub(100).min(ticks_up) * 100 / ticks_up;
-                window.tick(tick * 100, 10 + up);
+                window.tick(tick * 100, 10 + up, 0);
             }
             window.rise(100.0, 40_000)
         };
