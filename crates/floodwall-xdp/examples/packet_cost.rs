@@ -7,8 +7,13 @@
 //! own loop. What the driver and the rest of the stack cost is left out. All packets of a path are
 //! the same one, so what it looks at stays in the cache; "cold" visits another source with each
 //! packet, and each of its figures then includes starting a test run, which "net" subtracts too.
+//! "floor" rows are programs that ask the kernel one thing; see packet_cost/floor.rs.
+
+#[path = "packet_cost/floor.rs"]
+mod floor;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aya::maps::{PerCpuHashMap, PerCpuValues};
@@ -35,6 +40,11 @@ const XDP_FILTER_ADDRESSES: u32 = 10_000;
 const XDP_FILTER_SOURCE: u64 = 1;
 /// linux/bpf.h.
 const XDP_DROP: u32 = 1;
+const XDP_TX: u32 = 3;
+/// Banned networks, where there are any.
+const NETWORKS: u32 = 100_000;
+/// Every path measured so far, and what it costs net, ns.
+static MEASURED: Mutex<Vec<(String, u64)>> = Mutex::new(Vec::new());
 /// An address of this host, which the guards stand for.
 const SERVER: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
@@ -48,7 +58,9 @@ fn main() -> Result<(), Failure> {
     signatures()?;
     guards()?;
     xdp_filter()?;
-    Ok(())
+    floor::floor()?;
+    println!();
+    floor::account()
 }
 
 /// Debian's xdp-filter, "allow by default, drop listed addresses": its own object, run by itself
@@ -92,19 +104,27 @@ fn xdp_filter() -> Result<(), Failure> {
 }
 
 /// Prints the cost of one path of another program.
-fn peer(run: &mut DryRun, program: &Xdp, path: &str, frame: &[u8]) -> Result<(), Failure> {
+fn peer(run: &mut DryRun, program: &Xdp, path: &str, frame: &[u8]) -> Result<Verdict, Failure> {
     let (mut empty, mut filter) = (Duration::MAX, Duration::MAX);
     let mut verdict = Verdict::Pass;
     for _ in 0..ROUNDS {
         empty = empty.min(run.empty(frame, REPEAT)?);
-        let options =
-            TestRunOptions { data_in: Some(frame), repeat: REPEAT, ..TestRunOptions::default() };
-        let result = program.test_run(options)?;
-        filter = filter.min(result.duration);
-        verdict = if result.return_value == XDP_DROP { Verdict::Drop } else { Verdict::Pass };
+        let (took, said) = peer_run(program, frame, REPEAT)?;
+        (filter, verdict) = (filter.min(took), said);
     }
     line(path, empty, filter, verdict);
-    Ok(())
+    Ok(verdict)
+}
+
+fn peer_run(program: &Xdp, frame: &[u8], repeat: u32) -> Result<(Duration, Verdict), Failure> {
+    let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::default() };
+    let result = program.test_run(options)?;
+    let verdict = match result.return_value {
+        XDP_DROP => Verdict::Drop,
+        XDP_TX => Verdict::Tx,
+        _ => Verdict::Pass,
+    };
+    Ok((result.duration, verdict))
 }
 
 fn at_rest() -> Result<(), Failure> {
@@ -138,9 +158,9 @@ fn banned() -> Result<(), Failure> {
         cold(&mut run, &format!("{many}: cold, IPv4 not banned"), |n| v4(5_000_000 + n))?;
     }
     let mut run = DryRun::new(1)?;
-    for n in 0..100_000u32 {
-        let network = Ipv4Addr::from(0x2000_0000 + (n << 8));
-        run.filter_mut().ban_network(floodwall_model::Prefix::new(network.into(), 24), 600_000)?;
+    for n in 0..NETWORKS {
+        let network = floodwall_model::Prefix::new(network(n).into(), 24);
+        run.filter_mut().ban_network(network, 600_000)?;
     }
     report(&mut run, "100000 networks: banned", &tcp(Ipv4Addr::new(32, 0, 5, 9), ACK))?;
     report(&mut run, "100000 networks: not banned", &tcp(outsider(), ACK))?;
@@ -222,6 +242,15 @@ fn line(path: &str, empty: Duration, filter: Duration, verdict: Verdict) {
     let (empty, filter) = (empty.as_nanos(), filter.as_nanos());
     let net = filter.saturating_sub(empty);
     println!("{path:<52} {empty:>7} {filter:>7} {net:>7}  {verdict:?}");
+    let net = u64::try_from(net).unwrap_or(u64::MAX);
+    MEASURED.lock().unwrap_or_else(PoisonError::into_inner).push((path.to_owned(), net));
+}
+
+/// What a path cost net, ns, when it was measured.
+fn measured(path: &str) -> Result<u64, Failure> {
+    let all = MEASURED.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = all.iter().find(|(name, _)| name == path);
+    found.map(|(_, net)| *net).ok_or_else(|| format!("{path} was not measured").into())
 }
 
 fn cold(run: &mut DryRun, path: &str, source: impl Fn(u32) -> Ipv4Addr) -> Result<(), Failure> {
@@ -234,14 +263,37 @@ fn cold_frames(
     path: &str,
     frame: impl Fn(u32) -> Vec<u8>,
 ) -> Result<(), Failure> {
+    single_runs(run, path, frame, |run, frame| {
+        let outcome = run.xdp(frame, 1)?;
+        Ok((outcome.per_packet, outcome.verdict))
+    })?;
+    Ok(())
+}
+
+/// Likewise, of another program.
+fn peer_single_runs(
+    run: &mut DryRun,
+    program: &Xdp,
+    path: &str,
+    frame: impl Fn(u32) -> Vec<u8>,
+) -> Result<Verdict, Failure> {
+    single_runs(run, path, frame, |_, frame| peer_run(program, frame, 1))
+}
+
+fn single_runs(
+    run: &mut DryRun,
+    path: &str,
+    frame: impl Fn(u32) -> Vec<u8>,
+    mut look: impl FnMut(&mut DryRun, &[u8]) -> Result<(Duration, Verdict), Failure>,
+) -> Result<Verdict, Failure> {
     let (mut empty, mut filter) = (Vec::new(), Vec::new());
     let mut verdict = Verdict::Pass;
     for n in 0..COLD_SOURCES {
         let frame = frame(n);
         empty.push(run.empty(&frame, 1)?);
-        let outcome = run.xdp(&frame, 1)?;
-        filter.push(outcome.per_packet);
-        verdict = outcome.verdict;
+        let (took, said) = look(run, &frame)?;
+        filter.push(took);
+        verdict = said;
     }
     empty.sort_unstable();
     filter.sort_unstable();
@@ -249,7 +301,7 @@ fn cold_frames(
     if let (Some(empty), Some(filter)) = (empty.get(middle), filter.get(middle)) {
         line(path, *empty, *filter, verdict);
     }
-    Ok(())
+    Ok(verdict)
 }
 
 fn now_ms() -> u64 {
@@ -294,6 +346,11 @@ fn plan(rules: u32, guards: Guards) -> Result<floodwall_model::packet::CheckedPa
 /// The n-th source, spread over 10.0.0.0/8 (odd multiplier: no two are the same).
 fn v4(n: u32) -> Ipv4Addr {
     Ipv4Addr::from(0x0a00_0000 | (n.wrapping_mul(0x9e_3779) & 0x00ff_ffff))
+}
+
+/// The n-th network that is banned, a /24.
+fn network(n: u32) -> Ipv4Addr {
+    Ipv4Addr::from(0x2000_0000 + (n << 8))
 }
 
 /// A source that is neither banned nor of a banned network.
