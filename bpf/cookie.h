@@ -93,7 +93,8 @@ fw_inline void fw_write_v6(struct fw_reply_v6 *header, const struct fw_packet *p
 	fw_write_tcp(&header->tcp, packet);
 }
 
-/* Whether `packet`, an ACK, brings back a cookie of this host's. */
+/* Whether `packet`, an ACK, brings back a cookie of this host's, as far as can be told without its
+ * listener. */
 static __attribute__((noinline)) int fw_cookie_is_valid(const struct fw_packet *packet)
 {
 	if (packet->version == 4) {
@@ -106,6 +107,29 @@ static __attribute__((noinline)) int fw_cookie_is_valid(const struct fw_packet *
 
 		fw_write_v6(&header, packet);
 		return bpf_tcp_raw_check_syncookie_ipv6(&header.ip, &header.tcp.header) == 0;
+	}
+}
+
+/* Whether `listener` takes `packet`, an ACK, for one that brings back a cookie. The helper asks what the
+ * kernel asks when the packet reaches it, and first whether the listener overflowed in the last two
+ * minutes (tcp_synq_no_recent_overflow; TCP_SYNCOOKIE_VALID in include/net/tcp.h): before it did, no
+ * cookie of its can be on the way, and a flood of ACKs costs no hash of the addresses. The kernel
+ * notes the overflow before it sends the cookie (tcp_conn_request in net/ipv4/tcp_input.c), and the
+ * SYN proof before it sends one (fw_stamp_listener), so that no visitor's ACK comes too early. */
+fw_inline int fw_listener_takes_cookie(struct bpf_sock *listener, const struct fw_packet *packet)
+{
+	if (packet->version == 4) {
+		struct fw_reply_v4 header;
+
+		fw_write_v4(&header, packet);
+		return bpf_tcp_check_syncookie(listener, &header.ip, sizeof(header.ip),
+					       &header.tcp.header, sizeof(header.tcp)) == 0;
+	} else {
+		struct fw_reply_v6 header;
+
+		fw_write_v6(&header, packet);
+		return bpf_tcp_check_syncookie(listener, &header.ip, sizeof(header.ip),
+					       &header.tcp.header, sizeof(header.tcp)) == 0;
 	}
 }
 

@@ -49,7 +49,7 @@ fw_inline void fw_mark_solicited(struct xdp_md *ctx, struct fw_passage *passage)
 		return;
 	if (protocol == FW_PROTO_TCP) {
 		if (passage->known < 0)
-			passage->known = fw_known_tcp(ctx, packet);
+			passage->known = fw_known_tcp(ctx, packet, 0);
 		solicited = passage->known == FW_KNOWN_CONNECTION;
 	} else if (protocol == FW_PROTO_UDP) {
 		solicited = fw_is_answer(packet, passage->now);
@@ -96,7 +96,7 @@ fw_inline enum fw_reason fw_stand_guard(struct xdp_md *ctx, struct fw_passage *p
 				/* A SYN on a connection that the kernel remembers (TIME-WAIT) or has
 				 * begun is the kernel's: the ACK would reach that and no listener. */
 				if (passage->known < 0)
-					passage->known = fw_known_tcp(ctx, packet);
+					passage->known = fw_known_tcp(ctx, packet, 0);
 				if (passage->known != FW_KNOWN_CONNECTION)
 					reason = fw_prove_syn(ctx, packet, port, policy, counts,
 							      passage->guards, passage->now);

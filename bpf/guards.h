@@ -30,10 +30,12 @@ enum fw_known {
 	FW_KNOWN_NOTHING = 0,
 	FW_KNOWN_LISTENER = 1,
 	FW_KNOWN_CONNECTION = 2, /* established, on the way there, or in TIME-WAIT */
+	FW_KNOWN_PROOF = 3,      /* a listener, and the packet brings back a cookie of its */
 };
 
-static __attribute__((noinline)) int fw_known_tcp(struct xdp_md *ctx,
-						   const struct fw_packet *packet)
+/* `may_prove`: the packet has the form of a handshake's last, so a listener is asked for a proof. */
+static __attribute__((noinline)) int
+fw_known_tcp(struct xdp_md *ctx, const struct fw_packet *packet, int may_prove)
 {
 	struct bpf_sock_tuple tuple = {};
 	__be16 source_port = bpf_htons(packet->values[FW_DIM_SOURCE_PORT]);
@@ -56,7 +58,10 @@ static __attribute__((noinline)) int fw_known_tcp(struct xdp_md *ctx,
 	}
 	if (!socket)
 		return FW_KNOWN_NOTHING;
-	known = socket->state == FW_LISTEN ? FW_KNOWN_LISTENER : FW_KNOWN_CONNECTION;
+	known = FW_KNOWN_CONNECTION;
+	if (socket->state == FW_LISTEN)
+		known = may_prove && fw_listener_takes_cookie(socket, packet) ? FW_KNOWN_PROOF
+									       : FW_KNOWN_LISTENER;
 	bpf_sk_release(socket);
 	return known;
 }
@@ -142,7 +147,8 @@ fw_inline enum fw_reason fw_guard_tcp(struct xdp_md *ctx, const struct fw_packet
 {
 	__u32 flags = packet->values[FW_DIM_TCP_FLAGS];
 	/* Whoever made the cookie: where the SYN proof does not stand the kernel sends its own as soon
-	 * as a queue is full (net.ipv4.tcp_syncookies), and the proof of one is a connection. */
+	 * as a queue is full (net.ipv4.tcp_syncookies), and the proof of one is a connection. Where
+	 * nobody listens it proves nothing to anybody. */
 	int may_prove = (flags & (FW_TCP_SYN | FW_TCP_RST | FW_TCP_ACK)) == FW_TCP_ACK;
 
 	if (!packet->l4_offset)
@@ -153,10 +159,12 @@ fw_inline enum fw_reason fw_guard_tcp(struct xdp_md *ctx, const struct fw_packet
 			       ? FW_REASON_COOKIE_VALID
 			       : FW_REASON_NO_OBJECTION;
 	}
-	*known = fw_known_tcp(ctx, packet);
+	/* What the signatures learned says nothing of a proof. */
+	if (*known < 0 || (*known == FW_KNOWN_LISTENER && may_prove))
+		*known = fw_known_tcp(ctx, packet, may_prove);
 	if (*known == FW_KNOWN_CONNECTION)
 		return FW_REASON_NO_OBJECTION;
-	if (may_prove && fw_cookie_is_valid(packet))
+	if (*known == FW_KNOWN_PROOF)
 		return FW_REASON_COOKIE_VALID;
 	return fw_is_local(packet) ? FW_REASON_OUT_OF_STATE : FW_REASON_NO_OBJECTION;
 }

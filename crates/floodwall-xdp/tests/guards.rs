@@ -171,6 +171,52 @@ fn tcp_without_a_connection_is_dropped_where_this_host_is_meant() {
     });
 }
 
+/// A cookie is asked for only of listeners that the kernel remembers to have overflowed. A visitor
+/// whom the kernel itself answered by a cookie, because a queue was full, must get in; and a listener
+/// that never overflowed sent none, so that the kernel, too, would refuse what says it is one.
+#[test]
+fn a_cookie_proves_a_handshake_from_the_moment_the_kernel_sends_them() {
+    if !require_bpf() {
+        return;
+    }
+    in_namespace(|| {
+        let (first, port) = server_in_namespace();
+        let services = Services { tcp: vec![port], udp: vec![] };
+        let request = AttachRequest { services, max_bans: 1, ..AttachRequest::default() };
+        let mut run = DryRun::with(&request).unwrap();
+        guarded(&mut run, Guards { syn_proof: true, tcp_state: true, ..Guards::default() });
+        let last_packets = [(CLIENT, SERVER), (CLIENT_V6, SERVER_V6)].map(|(client, server)| {
+            let syn = Packet::tcp((client, 40_000), (server, port), SYN);
+            let (_, answer) = run.xdp_answer(&syn.bytes()).unwrap();
+            let cookie = assert_syn_ack(&syn.bytes(), &answer, 0, client.contains(':'));
+            let (from, to) = ((client, 40_000), (server, port));
+            Packet::tcp_numbered(from, to, ACK, 1_001, cookie.wrapping_add(1))
+        });
+        guarded(&mut run, Guards { tcp_state: true, ..Guards::default() });
+        let setting = |value: &str| {
+            std::fs::write("/proc/sys/net/ipv4/tcp_syncookies", value).unwrap();
+        };
+        use PacketReason::{CookieValid, OutOfState};
+        let mut all = |description: &str, expected| {
+            for packet in &last_packets {
+                check(&mut run, description, packet, expected);
+            }
+        };
+        all("the SYN proof has fallen a moment ago", CookieValid);
+        drop(first);
+        all("nobody listens any more", OutOfState);
+        let _second = TcpListener::bind(("::", port)).unwrap();
+        all("a listener that never overflowed", OutOfState);
+        setting("2");
+        std::net::TcpStream::connect((SERVER, port)).unwrap();
+        all("the kernel has sent a cookie of its own", CookieValid);
+        setting("1");
+        all("it sends none now, and one may be on the way", CookieValid);
+        setting("0");
+        all("it takes none", OutOfState);
+    });
+}
+
 #[test]
 fn answers_and_services_live_while_other_datagrams_die() {
     if !require_bpf() {
