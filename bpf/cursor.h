@@ -75,8 +75,10 @@ struct fw_body {
 #ifdef __bpf__
 typedef __u16 __attribute__((may_alias)) fw_bits16;
 typedef __u32 __attribute__((may_alias)) fw_bits32;
+typedef __u64 __attribute__((may_alias)) fw_bits64;
 #define fw_load_raw16(at) (*(const fw_bits16 *)(at))
 #define fw_load_raw32(at) (*(const fw_bits32 *)(at))
+#define fw_load_raw64(at) (*(const fw_bits64 *)(at))
 #else
 fw_inline __u16 fw_load_raw16(const void *at)
 {
@@ -89,6 +91,14 @@ fw_inline __u16 fw_load_raw16(const void *at)
 fw_inline __u32 fw_load_raw32(const void *at)
 {
 	__u32 raw;
+
+	__builtin_memcpy(&raw, at, sizeof(raw));
+	return raw;
+}
+
+fw_inline __u64 fw_load_raw64(const void *at)
+{
+	__u64 raw;
 
 	__builtin_memcpy(&raw, at, sizeof(raw));
 	return raw;

@@ -246,25 +246,54 @@ __attribute__((noinline)) int fw_read(struct xdp_md *ctx)
 	return fw_parse_frame(&cursor, &counts->passage.packet, counts->passage.wants_options);
 }
 
-/* Whether the packet comes from a banned IPv4 address and is plain enough to say so before it is
- * parsed: calling the parser costs more than all the rest of this path. What is known of the bans
- * afterwards is not looked up again. */
-fw_inline int fw_is_banned_at_a_glance(struct xdp_md *ctx, struct fw_passage *passage)
+/* What an exact ban of either family says of a plain packet. What is known afterwards is not looked up
+ * again. */
+fw_inline enum fw_ban fw_ban_of_glance(const struct fw_glance *glance, struct fw_passage *passage)
 {
-	struct fw_glance glance;
+	__u32 table = glance->version == 4 ? FW_HOLDS_BANS_V4 : FW_HOLDS_BANS_V6;
 	enum fw_ban ban;
 
-	if (!(passage->holds & FW_HOLDS_BANS_V4) || !passage->leased || passage->is_sample)
+	if (!(passage->holds & table))
+		return FW_BAN_NONE;
+	ban = glance->version == 4 ? fw_find_v4(glance->source, passage->now)
+				   : fw_find_v6(glance->source, passage->now);
+	if (ban == FW_BAN_NONE)
+		passage->holds &= ~table;
+	return ban;
+}
+
+/* Likewise a banned IPv4 network. Of IPv6 only half the address was looked at. */
+fw_inline enum fw_ban fw_net_of_glance(const struct fw_glance *glance, struct fw_passage *passage)
+{
+	struct fw_prefix_v4 key = { .bits = 32, .address_be = glance->source };
+	enum fw_ban ban;
+
+	if (glance->version != 4 || !(passage->holds & FW_HOLDS_NETS_V4))
+		return FW_BAN_NONE;
+	ban = fw_weigh_net(bpf_map_lookup_elem(&fw_nets_v4, &key), passage->now);
+	if (ban == FW_BAN_NONE)
+		passage->holds &= ~FW_HOLDS_NETS_V4;
+	return ban;
+}
+
+/* Whether the packet comes from a banned source and is plain enough to say so before it is parsed:
+ * calling the parser costs more than all the rest of this path. */
+fw_inline int fw_is_banned_at_a_glance(struct xdp_md *ctx, struct fw_passage *passage)
+{
+	const __u32 bans = FW_HOLDS_BANS_V4 | FW_HOLDS_BANS_V6 | FW_HOLDS_NETS_V4;
+	struct fw_glance glance;
+
+	if (!(passage->holds & bans) || !passage->leased || passage->is_sample)
 		return 0;
 	if (!fw_peek((void *)(long)ctx->data, (void *)(long)ctx->data_end, &glance))
 		return 0;
-	ban = fw_find_v4(glance.source_be, passage->now);
-	if (ban == FW_BAN_NONE)
-		passage->holds &= ~FW_HOLDS_BANS_V4;
-	if (ban != FW_BAN_HOLDS)
+	if (fw_ban_of_glance(&glance, passage) == FW_BAN_HOLDS)
+		passage->reason = FW_REASON_SOURCE_BANNED;
+	else if (fw_net_of_glance(&glance, passage) == FW_BAN_HOLDS)
+		passage->reason = FW_REASON_NETWORK_BANNED;
+	else
 		return 0;
 	passage->packet.class = glance.class;
-	passage->reason = FW_REASON_SOURCE_BANNED;
 	return 1;
 }
 

@@ -115,6 +115,31 @@ int floor_socket(struct xdp_md *ctx)
 	return socket ? XDP_DROP : XDP_PASS;
 }
 
+/* A listener that is asked whether it takes a cookie, as in fw_known_tcp. */
+SEC("xdp")
+int floor_ask(struct xdp_md *ctx)
+{
+	struct iphdr *ip = floor_read(ctx);
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *socket;
+	struct tcphdr *tcp;
+	int taken;
+
+	if (!ip)
+		return XDP_PASS;
+	tcp = (void *)(ip + 1);
+	tuple.ipv4.saddr = ip->saddr;
+	tuple.ipv4.daddr = ip->daddr;
+	tuple.ipv4.sport = tcp->source;
+	tuple.ipv4.dport = tcp->dest;
+	socket = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	if (!socket)
+		return XDP_ABORTED;
+	taken = bpf_tcp_check_syncookie(socket, ip, sizeof(*ip), tcp, sizeof(*tcp)) == 0;
+	bpf_sk_release(socket);
+	return taken ? XDP_DROP : XDP_PASS;
+}
+
 SEC("xdp")
 int floor_gen(struct xdp_md *ctx)
 {

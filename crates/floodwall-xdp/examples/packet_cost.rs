@@ -202,11 +202,17 @@ fn guards() -> Result<(), Failure> {
     cold_frames(&mut run, "SYN proof: no service there (single runs)", |n| syn(v4(n), 9))?;
     stand(&mut run, Guards { tcp_state: true, ..none })?;
     report(&mut run, "TCP state: no connection", &tcp(outsider(), ACK))?;
+    let calm = std::net::TcpListener::bind((SERVER, 0))?;
+    let to_listener =
+        tcp_between((outsider(), 40_000), (SERVER, calm.local_addr()?.port()), ACK, &[]);
+    report(&mut run, "TCP state: no connection, to a listener", &to_listener)?;
     let from = client.local_addr()?.port();
     let known = tcp_between((SERVER, from), (SERVER, port), ACK, &[]);
     report(&mut run, "TCP state: established", &known)?;
     stand(&mut run, Guards { tcp_state: true, syn_proof: true, ..none })?;
-    report(&mut run, "TCP state and SYN proof: forged cookie", &tcp(outsider(), ACK))?;
+    // This listener has sent cookies a moment ago, so the kernel would look at one.
+    let forged = tcp_between((outsider(), 40_000), (SERVER, port), ACK, &[]);
+    report(&mut run, "TCP state and SYN proof: forged cookie", &forged)?;
     stand(&mut run, Guards { udp_solicited: true, ..none })?;
     report(&mut run, "UDP guard: unsolicited", &udp(outsider(), 53, 9))?;
     stand(&mut run, Guards { icmp: true, ..none })?;
@@ -220,7 +226,7 @@ fn guards() -> Result<(), Failure> {
         now_ms(),
     )?;
     report(&mut run, "64 signatures, all guards: established", &known)?;
-    report(&mut run, "64 signatures, all guards: forged cookie", &tcp(outsider(), ACK))?;
+    report(&mut run, "64 signatures, all guards: forged cookie", &forged)?;
     Ok(())
 }
 

@@ -12,8 +12,7 @@ mod rules;
 #[cfg(test)]
 mod header;
 
-use std::net::Ipv4Addr;
-
+use floodwall_model::Prefix;
 use floodwall_model::packet::{IcmpNeed, PacketAttr, PacketClass, PacketFacts, PacketReason};
 
 pub use rules::HostRules;
@@ -53,8 +52,8 @@ pub struct ParsedPacket {
 /// What the filter knows of a plain frame before it parses it.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Glance {
-    /// Where it says it comes from.
-    pub source: Ipv4Addr,
+    /// Where it says it comes from: the IPv4 address, or the IPv6 /64, as sources are banned.
+    pub source: Prefix,
     /// What it counts as.
     pub class: PacketClass,
 }
@@ -112,7 +111,8 @@ fn parse(parser: Parse, bytes: &[u8]) -> Parsed {
 }
 
 /// The look that the filter takes at an Ethernet frame before it parses it. `None` for all but the
-/// plainest: untagged IPv4 without options and fragments, whole, and TCP or UDP behind it.
+/// plainest: untagged IPv4 without options and fragments or IPv6 without extension headers, whole, and
+/// TCP or UDP behind it.
 pub fn peek(frame: &[u8]) -> Option<Glance> {
     let mut raw = RawGlance::default();
     // SAFETY: as in `parse`; `raw` is laid out as struct fw_glance.

@@ -70,7 +70,7 @@ fn layout() -> String {
         + &offsets!("fw_packet" RawPacket: source destination sequence acknowledgement values
             l3_offset l4_offset payload_offset version class)
         + &number("sizeof(struct fw_glance)", size_of::<RawGlance>())
-        + &offsets!("fw_glance" RawGlance: source_be class)
+        + &offsets!("fw_glance" RawGlance: source version class)
 }
 
 fn assertions() -> String {

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use floodwall_model::Prefix;
 use floodwall_model::packet::{PACKET_ATTR_COUNT, PacketClass, PacketFacts};
 
 use super::Glance;
@@ -27,15 +28,26 @@ pub(crate) struct RawPacket {
 #[derive(Copy, Clone, Debug, Default)]
 #[repr(C)]
 pub(super) struct RawGlance {
-    pub(super) source_be: u32,
+    pub(super) source: u64,
+    pub(super) version: u32,
     pub(super) class: u32,
 }
 
 impl RawGlance {
-    /// None for a class that this side does not know: never, as long as header.rs passes.
+    /// None for a class or an address that this side does not know: never, as long as header.rs passes.
     pub(super) fn glance(self) -> Option<Glance> {
-        let source = Ipv4Addr::from(self.source_be.to_ne_bytes());
-        Some(Glance { source, class: *PacketClass::ALL.get(self.class as usize)? })
+        let class = *PacketClass::ALL.get(self.class as usize)?;
+        let source = match self.version {
+            4 => {
+                let address = u32::try_from(self.source).ok()?;
+                Prefix::new(Ipv4Addr::from(address.to_ne_bytes()).into(), 32)
+            }
+            _ => {
+                let half = u64::from_be_bytes(self.source.to_ne_bytes());
+                Prefix::new(Ipv6Addr::from(u128::from(half) << 64).into(), 64)
+            }
+        };
+        Some(Glance { source, class })
     }
 }
 
