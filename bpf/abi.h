@@ -64,6 +64,12 @@
 /* Addresses of this host. When full: the guards spare the addresses left out. */
 #define FW_LOCAL_MAX 1024
 
+/* How they lie in memory: as many buckets as addresses, by a keyed hash, with eight places each. When
+ * a bucket is full: as above; the loader warns. */
+#define FW_LOCAL_BUCKET_BITS 10
+#define FW_LOCAL_BUCKETS (1 << FW_LOCAL_BUCKET_BITS)
+#define FW_LOCAL_PLACES 8
+
 /* Questions of ours that wait for an answer. When full: the longest unused is forgotten, and its
  * answer taken for unsolicited while the UDP guard stands. */
 #define FW_ASKED_MAX 32768
@@ -269,9 +275,10 @@ struct fw_port {
 	__u32 stamped;   /* jiffies, low half, of the last overflow stamp; see cookie.h */
 };
 
-/* Key of FW_MAP_LOCAL: an address as in struct fw_packet, IPv4 in the first four bytes. */
-struct fw_address {
-	__u8 bytes[16];
+/* A bucket of FW_MAP_LOCAL: addresses as in struct fw_packet, IPv4 in the first four bytes, each in
+ * two words as they stand in the packet. All zeros is a free place. */
+struct fw_local_bucket {
+	__u64 places[FW_LOCAL_PLACES][2];
 };
 
 /* Key of FW_MAP_ASKED: whom this host asked, from which port. Ports in host order. Of an echo

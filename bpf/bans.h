@@ -121,11 +121,11 @@ fw_inline enum fw_ban fw_find_v6(__u64 network, __u32 now)
 	return FW_BAN_HOLDS;
 }
 
-/* The first half of an IPv6 address, as one word. Read as the parser wrote it, in two: reading both
+/* Half an IPv6 address, as one word. Read as the parser wrote it, in two: reading both
  * at once would wait until they have reached the cache. */
-fw_inline __u64 fw_network_of(const __u8 *source)
+fw_inline __u64 fw_network_of(const __u8 *half)
 {
-	const __u32 *words = (const __u32 *)source;
+	const __u32 *words = (const __u32 *)half;
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 	return (__u64)words[1] << 32 | words[0];

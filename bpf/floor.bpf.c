@@ -17,11 +17,11 @@
 
 #include "abi.h"
 
-/* As fw_local, fw_asked, fw_sources and fw_nets_v4 in maps.h. */
+/* The last three as fw_asked, fw_sources and fw_nets_v4 in maps.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, FW_LOCAL_MAX);
-	__type(key, struct fw_address);
+	__type(key, __u8[16]);
 	__type(value, __u32);
 } floor_hash SEC(".maps");
 
@@ -181,11 +181,11 @@ SEC("xdp")
 int floor_in_hash(struct xdp_md *ctx)
 {
 	struct iphdr *ip = floor_read(ctx);
-	struct fw_address key = {};
+	__u8 key[16] __attribute__((aligned(8))) = {};
 
 	if (!ip)
 		return XDP_PASS;
-	__builtin_memcpy(key.bytes, &ip->saddr, 4);
+	__builtin_memcpy(key, &ip->saddr, 4);
 	return bpf_map_lookup_elem(&floor_hash, &key) ? XDP_DROP : XDP_PASS;
 }
 

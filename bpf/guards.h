@@ -68,7 +68,21 @@ fw_known_tcp(struct xdp_md *ctx, const struct fw_packet *packet, int may_prove)
 
 fw_inline int fw_is_local(const struct fw_packet *packet)
 {
-	return bpf_map_lookup_elem(&fw_local, packet->destination) != 0;
+	__u64 first = fw_network_of(packet->destination);
+	__u64 second = fw_network_of(packet->destination + 8);
+	__u32 number = fw_mix(first ^ second * FW_MIX_THIRD) >> (64 - FW_LOCAL_BUCKET_BITS);
+	const struct fw_local_bucket *bucket = bpf_map_lookup_elem(&fw_local, &number);
+
+	if (!bucket || !(first | second))
+		return 0;
+#pragma unroll
+	for (int place = 0; place < FW_LOCAL_PLACES; place++) {
+		const volatile __u64 *held = bucket->places[place];
+
+		if (held[0] == first && held[1] == second)
+			return 1;
+	}
+	return 0;
 }
 
 fw_inline int fw_lives(const __u32 *expires, __u32 now)

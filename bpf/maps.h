@@ -107,10 +107,11 @@ struct {
 } fw_ports SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, FW_LOCAL_MAX);
-	__type(key, struct fw_address);
-	__type(value, __u32);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, FW_LOCAL_BUCKETS);
+	__type(key, __u32);
+	__type(value, struct fw_local_bucket);
 } fw_local SEC(".maps");
 
 /* Question to the jiffies, low half, at which its answer ceases to be welcome. */

@@ -66,6 +66,10 @@ pub const ALLOW_MAX: u32 = 4_096;
 /// Addresses of this host that the guards stand for (`FW_LOCAL_MAX`). When full: packets to the
 /// others are spared.
 pub(crate) const LOCAL_MAX: usize = 1_024;
+/// `FW_LOCAL_BUCKETS`.
+pub(crate) const LOCAL_BUCKETS: usize = 1_024;
+/// `FW_LOCAL_PLACES`. When a bucket is full, as above.
+pub(crate) const LOCAL_PLACES: usize = 8;
 
 /// Rules at once (`FW_RULES`).
 pub(crate) const RULES: usize = 64;

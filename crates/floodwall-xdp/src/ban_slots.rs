@@ -17,10 +17,10 @@ use crate::mapped::Mapped;
 /// FW_MIX_FIRST, FW_MIX_SECOND and FW_MIX_THIRD in bpf/bans.h.
 const MIX_FIRST: u64 = 0x9e37_79b9_7f4a_7c15;
 const MIX_SECOND: u64 = 0xff51_afd7_ed55_8ccd;
-const MIX_THIRD: u64 = 0xc4ce_b9fe_1a85_ec53;
+pub(crate) const MIX_THIRD: u64 = 0xc4ce_b9fe_1a85_ec53;
 
 /// The first and the second bucket of a key, of 2^(64 - shift).
-fn choices(key: u64, secret: u64, shift: u32) -> (usize, usize) {
+pub(crate) fn choices(key: u64, secret: u64, shift: u32) -> (usize, usize) {
     let mut mixed = (key ^ secret).wrapping_mul(MIX_FIRST);
     mixed ^= mixed >> 32;
     mixed = mixed.wrapping_mul(MIX_SECOND);

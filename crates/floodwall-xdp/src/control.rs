@@ -178,12 +178,12 @@ impl KernelFilter {
     pub fn learn_local_addresses(&mut self) -> Result<(), BanError> {
         let addresses = sys::local_addresses().map_err(|e| BanError::Kernel(e.to_string()))?;
         let wanted: Vec<[u8; 16]> = addresses.into_iter().take(LOCAL_MAX).map(key_of).collect();
-        let held: Vec<[u8; 16]> = self.maps.local.keys().filter_map(Result::ok).collect();
-        for gone in held.iter().filter(|key| !wanted.contains(key)) {
-            self.maps.local.remove(gone).map_err(kernel)?;
-        }
-        for key in wanted.iter().filter(|key| !held.contains(key)) {
-            self.maps.local.insert(key, 1, 0).map_err(kernel)?;
+        let left_out = self.maps.local.set(&wanted);
+        if left_out > 0 {
+            tracing::warn!(
+                left_out,
+                "some of this host's addresses found no place: guards spare them"
+            );
         }
         Ok(())
     }

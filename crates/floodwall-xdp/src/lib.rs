@@ -26,6 +26,7 @@ mod filter;
 pub mod host;
 mod icmp_shares;
 mod limit;
+mod local_addresses;
 mod mapped;
 mod networks;
 mod nft;

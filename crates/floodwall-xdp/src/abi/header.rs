@@ -42,6 +42,8 @@ fn assertions() -> String {
         ("FW_NETS_MAX", NETS_MAX as usize),
         ("FW_ALLOW_MAX", ALLOW_MAX as usize),
         ("FW_LOCAL_MAX", LOCAL_MAX),
+        ("FW_LOCAL_BUCKETS", LOCAL_BUCKETS),
+        ("FW_LOCAL_PLACES", LOCAL_PLACES),
         ("FW_RULES", RULES),
         ("FW_NO_RULE", usize::from(NO_RULE)),
         ("FW_TOKEN", TOKEN as usize),
@@ -105,6 +107,7 @@ fn assertions() -> String {
     layout!(c, Counts, "fw_counts": reasons, until_sample, classes, matched, samples, lost,
         sample_weight, lapsed, unanswered, passage);
     layout!(c, Sample, "fw_sample": jiffies, weight, frame_bytes, reason, rule, revision, packet);
+    c += &number("sizeof(struct fw_local_bucket)", LOCAL_PLACES * 16);
     c += &number("sizeof(struct fw_bucket_v4)", 64);
     c += &number("sizeof(struct fw_bucket_v6)", 64);
     c

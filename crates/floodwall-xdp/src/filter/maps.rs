@@ -3,12 +3,13 @@
 use std::os::fd::AsFd;
 
 use aya::Ebpf;
-use aya::maps::{HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf};
+use aya::maps::{LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf};
 
 use crate::abi::{self, Counts, EgressNet, Net, Volume};
 use crate::ban_slots::{BanSlots, SlotsV4, SlotsV6};
 use crate::error::AttachError;
 use crate::icmp_shares::IcmpShares;
+use crate::local_addresses::LocalAddresses;
 use crate::mapped::Mapped;
 use crate::networks::Tries;
 use crate::object::{Settings, refused};
@@ -24,7 +25,7 @@ pub(crate) struct Maps {
     pub(super) counts: PerCpuArray<MapData, Counts>,
     pub(crate) ports: Mapped,
     pub(crate) icmp: IcmpShares,
-    pub(crate) local: HashMap<MapData, [u8; 16], u32>,
+    pub(crate) local: LocalAddresses,
     pub(crate) egress: PerCpuHashMap<MapData, EgressNet, Volume>,
     pub(crate) samples: RingBuf<MapData>,
 }
@@ -59,7 +60,10 @@ impl Maps {
             counts: taken.map(abi::MAP_COUNTS)?,
             ports: taken.memory(abi::MAP_PORTS, 65_536 * size_of::<abi::Port>())?,
             icmp: IcmpShares::new(taken.memory(abi::MAP_ICMP, IcmpShares::BYTES)?),
-            local: taken.map(abi::MAP_LOCAL)?,
+            local: LocalAddresses::new(
+                taken.memory(abi::MAP_LOCAL, LocalAddresses::BYTES)?,
+                settings.secret,
+            ),
             egress: taken.map(abi::MAP_EGRESS)?,
             samples: taken.map(abi::MAP_SAMPLES)?,
         };
