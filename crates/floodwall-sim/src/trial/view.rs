@@ -55,13 +55,26 @@ pub(super) const fn refused() -> Outcome {
     Outcome { status: 403, bytes: 300, origin_ms: None }
 }
 
-/// A combined log keeps no header order, language, cookie or host.
+/// A combined log keeps no header order, language, cookie or host, and nothing of what a client
+/// accepts or hints at.
 fn as_logged(attrs: &Attrs) -> Attrs {
     let mut logged = *attrs;
-    for attr in [Attr::HeaderOrder, Attr::Language, Attr::CookieState, Attr::Host] {
+    for attr in [
+        Attr::HeaderOrder,
+        Attr::Language,
+        Attr::CookieState,
+        Attr::Host,
+        Attr::Accept,
+        Attr::ClientHints,
+        Attr::Claim,
+    ] {
         logged[attr] = ValueId::UNKNOWN;
     }
-    logged[Attr::Implementation] = ValueKey::new(3, 4)
-        .combine(Attr::Implementation, &[logged[Attr::UserAgent], logged[Attr::HttpVersion]]);
+    let key = ValueKey::new(3, 4);
+    let version = logged[Attr::HttpVersion];
+    for (whole, part) in [(Attr::Implementation, Attr::UserAgent), (Attr::Stack, Attr::AgentShape)]
+    {
+        logged[whole] = key.combine(whole, &[logged[part], version]);
+    }
     logged
 }
