@@ -135,6 +135,13 @@ fn print_table(lines: &[(Line, &[Score])], asked: &Asked, skipped: usize) {
             print_rules(scores);
         }
     }
+    let rules: Vec<(f64, f64)> = lines.iter().flat_map(|(line, _)| line.rules.clone()).collect();
+    let beyond = rules.iter().filter(|(expected, realised)| realised > expected).count();
+    println!(
+        "{} block rules: {beyond} refused a larger share of welcome requests than the upper bound \
+         expected",
+        rules.len()
+    );
     let missed = lines.iter().filter(|(line, _)| !line.hit()).count();
     println!(
         "{} lines: {} hit, {missed} MISS; {skipped} SKIPPED",

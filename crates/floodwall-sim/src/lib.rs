@@ -5,6 +5,9 @@
 //! as a stream of [`Planned`] requests in virtual time ([`OpenLoop`], [`merge`]), the demo sends it
 //! over real sockets and tells each [`Session`] when its answers arrived.
 //!
+//! [`scene`] makes traffic of the files under `scenarios/`; [`trial`] plays a scene against the engine
+//! and scores what comes of it. `bench/scenarios` prints the table.
+//!
 //! Nothing here may help the defence: a request carries no mark of its [`Label`], and what an
 //! attack looks like is drawn anew with every seed, so that no rule can be written for it.
 

@@ -120,3 +120,30 @@ fn pulses_meet_their_rule_at_once_and_a_changed_tool_meets_another() {
         }
     }
 }
+
+#[test]
+fn a_recorded_event_is_followed_minute_by_minute() {
+    use floodwall_sim::scene::Recording;
+    use floodwall_sim::{Company, Label};
+    let text: String = (0..200)
+        .map(|minute| format!("x,{}\n", if minute % 40 < 30 { 100 } else { 2_000 }))
+        .collect();
+    let scenes = scenes().expect("scenarios/");
+    let scene = scenes.into_iter().find(|scene| scene.name() == "worldcup").expect("worldcup");
+    assert!(scene.lacks_recording());
+    let cast = scene.with_recording(Recording::read(&text).into()).cast(seeds(1)[0]);
+    let (moments, rps) = (cast.moments, cast.site_rps);
+    let mut minutes = vec![0_u64; 40];
+    let mut company = Company::new(cast.streams);
+    while let Some((_, planned)) = company.take_before(moments.end_ms) {
+        if planned.label == Label::Crowd {
+            let minute = (planned.at_ms - moments.past_ends_ms) / 60_000;
+            minutes[minute as usize] += 1;
+        }
+        company.told(true);
+    }
+    let most = minutes.iter().copied().max().unwrap_or(0) as f64 / 60.0 / rps;
+    let least = minutes[..14].iter().copied().min().unwrap_or(0) as f64 / 60.0 / rps;
+    assert!((4.0..26.0).contains(&most), "{most} times the site's traffic at its busiest");
+    assert!(least < most / 8.0, "{least} times at its quietest, {most} at its busiest");
+}

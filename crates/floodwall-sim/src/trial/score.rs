@@ -88,7 +88,8 @@ pub struct Score {
     pub rules: Vec<String>,
     /// How many of them block.
     pub block_rules: usize,
-    /// Block rules that refused more welcome requests than unwelcome ones.
+    /// Block rules that refused more welcome requests than unwelcome ones, or that came when nobody
+    /// attacked.
     pub false_blocks: usize,
     /// Their lives.
     pub lives: Vec<RuleLife>,
@@ -134,7 +135,7 @@ pub struct Score {
     by_wave: HashMap<(usize, u32), usize>,
     in_force: usize,
     empty_since_ms: u64,
-    alarmed: bool,
+    alarmed_since_ms: Option<u64>,
 }
 
 impl Score {
@@ -339,9 +340,9 @@ impl Score {
 
     pub(super) fn status(&mut self, engine: &Engine, now_ms: u64) {
         let status = engine.status();
-        let alarmed = status.alarmed_since_ms.is_some();
-        self.alarms += u64::from(alarmed && !self.alarmed);
-        self.alarmed = alarmed;
+        let since_ms = status.alarmed_since_ms;
+        self.alarms += u64::from(since_ms.is_some() && since_ms != self.alarmed_since_ms);
+        self.alarmed_since_ms = since_ms;
         if let Some(why) = status.nothing_placed_because
             && self.refusals.last().is_none_or(|(_, last)| *last != why)
             && self.refusals.len() < REASONS_MAX
@@ -362,9 +363,10 @@ impl Score {
             .map(|life| format!("{} ({:.5} expected)", life.words, life.projected.0))
             .collect();
         let blocks = || self.lives.iter().filter(|life| life.blocks);
-        let idle = |life: &&RuleLife| life.attack < life.realised.hit || life.attack == 0;
+        let nobody_attacks = self.moments.attack_ms.is_none();
+        let wrong = |life: &&RuleLife| nobody_attacks || life.realised.hit > life.attack;
         self.block_rules = blocks().count();
-        self.false_blocks = blocks().filter(idle).count();
+        self.false_blocks = blocks().filter(wrong).count();
         if let Some(ends_ms) = self.moments.attack_ends_ms
             && self.in_force == 0
         {
