@@ -17,7 +17,7 @@ use floodwall_model::{Attr, Attrs, ValueId};
 use crate::memory::{Damaged, Reader, Writer};
 
 /// The attributes that are watched: what the software is, as far as rules are made of it.
-pub const WATCHED: [Attr; 7] = [
+pub const WATCHED: [Attr; 8] = [
     Attr::Implementation,
     Attr::Stack,
     Attr::HeaderOrder,
@@ -25,6 +25,7 @@ pub const WATCHED: [Attr; 7] = [
     Attr::AgentShape,
     Attr::Accept,
     Attr::ClientHints,
+    Attr::Claim,
 ];
 /// Growth of a share within a day, as a factor…
 const GROWTH_FACTOR: f64 = 1.2;
