@@ -28,6 +28,7 @@ mod names;
 mod onset;
 pub mod packet;
 mod pending;
+mod prior;
 mod random;
 mod recent;
 mod record;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{PREDICATES_MAX, RULE_TTL_MS_MAX, RULES_MAX};
 use crate::signature::{KnownValues, Predicate, Signature};
-use crate::value::Attrs;
+use crate::value::{Attr, Attrs};
 
 /// BLOCK: share of past honest requests that a rule may match (design/detection.md § 3.5).
 pub const BLOCK_COLLATERAL_MAX: f64 = 0.001;
@@ -21,6 +21,10 @@ pub const SMALL_BASELINE_RECORDS_MIN: u64 = 100;
 pub const SMALL_BASELINE_UNSEEN_RECORDS_MIN: u64 = 1_000;
 /// …and evidence at least this strong, log-odds.
 pub const SMALL_BASELINE_LOG_ODDS_MIN: f64 = 5.0;
+/// BLOCK on a site about which next to nothing is known: not one hit in whatever is known, a
+/// signature that aims at what no browser sends, senders that behave like no visitor (the full weight
+/// of that family), and evidence at least this strong, log-odds.
+pub const THIN_BASELINE_LOG_ODDS_MIN: f64 = 6.0;
 /// BLOCK: least sum of log-odds (§ 3.4).
 pub const BLOCK_LOG_ODDS_MIN: f64 = 4.0;
 /// THROTTLE: share of past honest requests that the limit may have touched.
@@ -298,7 +302,7 @@ impl Plan {
         for rule in self.rules {
             match check_rule(&rule, self.made_at_ms, kept.len(), collateral_total) {
                 Ok(()) => {
-                    if rule.action == Action::Block {
+                    if rule.action == Action::Block && rule.projected.records > 0 {
                         collateral_total += rule.projected.share();
                     }
                     kept.push(rule);
@@ -368,13 +372,35 @@ fn check_block(rule: &Rule, collateral_total: f64) -> Result<(), Rejection> {
     let small_but_clean = rule.projected.hits == 0
         && rule.projected.records >= records_min
         && rule.log_odds() >= SMALL_BASELINE_LOG_ODDS_MIN;
-    if rule.projected.upper_bound() > BLOCK_COLLATERAL_MAX && !small_but_clean {
+    let bounded = rule.projected.upper_bound() <= BLOCK_COLLATERAL_MAX;
+    if !bounded && !small_but_clean && !is_thin_but_plain(rule) {
         return Err(Rejection::Collateral);
     }
-    if collateral_total + rule.projected.share() > BLOCK_COLLATERAL_TOTAL_MAX {
+    // Nothing examined counts as a share of one; what was not hit in nothing adds nothing.
+    let share = if rule.projected.records == 0 { 0.0 } else { rule.projected.share() };
+    if collateral_total + share > BLOCK_COLLATERAL_TOTAL_MAX {
         return Err(Rejection::CollateralTotal);
     }
     Ok(())
+}
+
+/// Whether a rule may stand on next to no past: what it aims at then has to speak for itself.
+fn is_thin_but_plain(rule: &Rule) -> bool {
+    let predicates = rule.signature.predicates();
+    let exact = predicates.iter().all(|p| matches!(p, Predicate::Is(..)));
+    let no_browser =
+        predicates.iter().any(|p| matches!(p, Predicate::Is(Attr::Claim, _)) && p.names_software());
+    let behaves_like_nobody = rule
+        .evidence
+        .iter()
+        .any(|e| e.family == Family::Behaviour && e.log_odds >= Family::Behaviour.log_odds_cap());
+    let contradicted = rule.evidence.iter().any(|e| e.log_odds < 0.0);
+    rule.projected.hits == 0
+        && exact
+        && no_browser
+        && behaves_like_nobody
+        && !contradicted
+        && rule.log_odds() >= THIN_BASELINE_LOG_ODDS_MIN
 }
 
 fn check_throttle(rule: &Rule, per_source_per_10s: u32) -> Result<(), Rejection> {

@@ -9,6 +9,7 @@ use crate::alarm::Alarm;
 use crate::evidence::{Scene, gather};
 use crate::miner::{Rise, Tier, mine};
 use crate::pending::{Pending, Trial};
+use crate::prior;
 use crate::recent::Sample;
 use crate::sources::Sources;
 
@@ -35,8 +36,12 @@ impl Engine {
             _ => return,
         };
         let Some(alarm) = &mut self.alarm else { return };
-        if alarm.past.records() < self.config.baseline_records_min {
-            alarm.refusal = Some("too little past traffic is known to judge by".to_owned());
+        let thin = prior::is_thin(&alarm.past, self.config.baseline_records_min);
+        if thin && !prior::drowns(sample.rate_rps(), alarm.finding.expected_rps) {
+            alarm.refusal = Some(
+                "too little past traffic is known to judge by, and the rise does not drown the site"
+                    .to_owned(),
+            );
             alarm.mined(now_ms, false, false);
             return;
         }
@@ -45,6 +50,7 @@ impl Engine {
         let heavy = over_limit_share(&sample, &self.sources, self.per_source.limit_per_10s());
         let mut found = mine(&rise, Tier::Block, PENDING_MAX, &mut alarm.memo)
             .into_iter()
+            .filter_map(|m| if thin { prior::narrowed(m, &sample, &alarm.past) } else { Some(m) })
             .map(|m| (m, Tier::Block))
             .collect::<Vec<_>>();
         if heavy > 0.3 {
@@ -73,10 +79,13 @@ impl Engine {
             }
         }
         if !any && alarm.pending.is_empty() {
-            alarm.refusal = Some(
+            let why = if thin {
+                "too little past traffic is known to judge by, and the rise is not made of \
+                 requests that no browser sends"
+            } else {
                 "no description of the rise was found that spares the traffic known from before"
-                    .to_owned(),
-            );
+            };
+            alarm.refusal = Some(why.to_owned());
         }
         alarm.mined(now_ms, any, !self.book.active().is_empty());
     }
@@ -139,6 +148,10 @@ impl Engine {
             seed: alarm.past.revision,
         };
         pending.evidence = gather(&pending.mined.signature, &scene);
+        if prior::is_thin(&alarm.past, self.config.baseline_records_min) {
+            let evidence = std::mem::take(&mut pending.evidence);
+            pending.evidence = prior::completed(evidence, &pending.mined.signature, &scene);
+        }
         let (action, projected) = match pending.tier {
             Tier::Block => (Action::Block, pending.mined.projected),
             Tier::Throttle => {

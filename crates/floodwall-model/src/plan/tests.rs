@@ -1,6 +1,7 @@
 //! What a plan's check lets through and what it does not, as sentences.
 
 use super::*;
+use crate::claim::Claim;
 use crate::value::{Attr, ValueId};
 
 fn evidence(family: Family, log_odds: f64) -> Evidence {
@@ -95,6 +96,52 @@ fn a_small_site_needs_a_clean_sample_and_strong_evidence() {
     check(|r| r.projected = Collateral { hits: 0, records: 400 }, None);
     check(|r| r.projected = Collateral { hits: 1, records: 400 }, Some(Rejection::Collateral));
     check(|r| r.projected = Collateral { hits: 0, records: 50 }, Some(Rejection::Collateral));
+}
+
+/// A rule on next to no past: it aims at what no browser sends, and its senders behave like nobody.
+fn on_a_thin_past(rule: &mut Rule) {
+    let claim = Predicate::Is(Attr::Claim, Claim::Undressed.id());
+    rule.signature = Signature::new(vec![claim, Predicate::Is(Attr::HeaderOrder, ValueId(7))]);
+    rule.projected = Collateral { hits: 0, records: 12 };
+    rule.evidence = vec![evidence(Family::Inconsistency, 3.0), evidence(Family::Behaviour, 4.0)];
+}
+
+#[test]
+fn on_next_to_no_past_every_single_condition_counts() {
+    let with = |change: &dyn Fn(&mut Rule), expected: Option<Rejection>| {
+        check(
+            |r| {
+                on_a_thin_past(r);
+                change(r);
+            },
+            expected,
+        );
+    };
+    let refused = Some(Rejection::Collateral);
+    let aims_at = |predicate| move |r: &mut Rule| r.signature = Signature::new(vec![predicate]);
+    with(&|_| (), None);
+    with(&|r| r.projected.records = 0, None);
+    with(&|r| r.projected.hits = 1, refused);
+    with(&aims_at(Predicate::Is(Attr::HeaderOrder, ValueId(7))), refused);
+    with(&aims_at(Predicate::Is(Attr::Claim, Claim::Contradicted.id())), None);
+    with(
+        &|r| {
+            let claim = Predicate::Is(Attr::Claim, Claim::Browser.id());
+            let order = Predicate::Is(Attr::HeaderOrder, ValueId(7));
+            r.signature = Signature::new(vec![claim, order]);
+        },
+        refused,
+    );
+    with(
+        &|r| {
+            let claim = Predicate::Is(Attr::Claim, Claim::Undressed.id());
+            r.signature = Signature::new(vec![claim, Predicate::Unseen(Attr::HeaderOrder)]);
+        },
+        refused,
+    );
+    with(&|r| r.evidence[1].log_odds = 3.9, refused);
+    with(&|r| r.evidence[0].log_odds = 1.5, refused);
+    with(&|r| r.evidence.push(evidence(Family::Ramp, -1.0)), refused);
 }
 
 #[test]

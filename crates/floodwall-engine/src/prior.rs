@@ -1,0 +1,186 @@
+//! The neutral prior: what holds of browsers and of floods on any site, for judging where hardly any
+//! past is known. It names no site, no tool and no browser.
+//!
+//! A rule that refuses anybody on so little must aim at what no browser sends (a browser's name
+//! without a browser's headers, or contradicted by them), must have hit nothing in whatever past
+//! there is, must answer a rise that drowns the site, and its senders must leave out what visitors
+//! of this very site do. A crowd fulfils none of the first and the last, whichever app brings it. Where
+//! one is missing there is no rule: limits per source remain.
+//!
+//! It must never be used where the past suffices, and it cannot be: the plan's check lets its rules
+//! pass only with the predicate that aims at such requests.
+
+use std::collections::HashSet;
+
+use floodwall_model::limits::PREDICATES_MAX;
+use floodwall_model::plan::SMALL_BASELINE_RECORDS_MIN;
+use floodwall_model::{
+    Attr, Claim, Collateral, Evidence, Family, Predicate, RequestKind, Signature,
+};
+
+use crate::baseline::Frozen;
+use crate::evidence::Scene;
+use crate::miner::{Mined, validate};
+use crate::recent::Sample;
+use crate::record::Record;
+
+/// A rise that drowns a site is this multiple of what was expected…
+const RISE_FACTOR_MIN: f64 = 20.0;
+/// … and at least so many requests/s: below, hardly any site drowns.
+const RISE_RPS_MIN: f64 = 50.0;
+/// Share of what a signature matches that must be what no browser sends.
+const CLAIM_SHARE_MIN: f64 = 0.95;
+/// Visitors of whom it was seen that they fetch what pages need: the site has such things.
+const ENGAGED_SOURCES_MIN: u64 = 2;
+/// Beta prior of the share of visitors who fetch what their page needs, on a site that has such
+/// things: four in five, as firm as five visitors.
+const ENGAGED_PRIOR: f64 = 4.0;
+const NOT_ENGAGED_PRIOR: f64 = 1.0;
+/// How long after its page a source must have asked for more, tenths of a second.
+const SETTLE_DS: u32 = 10;
+/// Fewest sources with a settled page.
+const SOURCES_MIN: u64 = 15;
+/// Sources that fetch what pages need, as a part of normal: a flood's, and where doubt ends.
+const FLOOD_MAX: f64 = 0.2;
+const VISITORS_MIN: f64 = 0.5;
+
+/// Whether so little is known that rules cannot be measured on it.
+pub fn is_thin(past: &Frozen, records_min: usize) -> bool {
+    past.records() < records_min || (past.validation.len() as u64) < SMALL_BASELINE_RECORDS_MIN
+}
+
+/// Whether a rise is large enough to act on a thin past.
+pub fn drowns(observed_rps: f64, expected_rps: f64) -> bool {
+    let excess_rps = observed_rps - expected_rps;
+    excess_rps >= RISE_RPS_MIN && excess_rps >= RISE_FACTOR_MIN * expected_rps
+}
+
+/// The signature narrowed down to what no browser sends; nothing if it is not about such requests,
+/// or hits the past that there is.
+pub fn narrowed(mined: Mined, sample: &Sample, past: &Frozen) -> Option<Mined> {
+    let matched: Vec<&Record> =
+        sample.records.iter().filter(|r| mined.signature.matches(&r.attrs, &past.known)).collect();
+    let claim = [Claim::Contradicted, Claim::Undressed].into_iter().find(|claim| {
+        let such = matched.iter().filter(|r| r.attrs[Attr::Claim] == claim.id()).count() as f64;
+        such > 0.0 && such >= CLAIM_SHARE_MIN * matched.len() as f64
+    })?;
+    let mut predicates = mined.signature.predicates().to_vec();
+    if !predicates.iter().any(|p| p.attr() == Attr::Claim) {
+        predicates.push(Predicate::Is(Attr::Claim, claim.id()));
+    }
+    let signature = Signature::new(predicates);
+    let untouched = |half: &[crate::baseline::Learned]| {
+        !half.iter().any(|l| signature.matches(&l.record.attrs, &past.known))
+    };
+    let fits = signature.predicates().len() <= PREDICATES_MAX;
+    (fits && untouched(&past.mining) && untouched(&past.validation)).then(|| Mined {
+        projected: validate(&signature, past),
+        matched_rps: mined.matched_rps,
+        signature,
+    })
+}
+
+/// What the prior adds to `evidence`, where that has nothing to say.
+pub fn completed(
+    mut evidence: Vec<Evidence>,
+    signature: &Signature,
+    scene: &Scene<'_>,
+) -> Vec<Evidence> {
+    let silent = |evidence: &[Evidence], family| !evidence.iter().any(|e| e.family == family);
+    if silent(&evidence, Family::Inconsistency) {
+        evidence.extend(claims(signature));
+    }
+    if silent(&evidence, Family::Behaviour) {
+        evidence.extend(behaviour(signature, scene));
+    }
+    evidence
+}
+
+fn claims(signature: &Signature) -> Option<Evidence> {
+    let aimed = signature.predicates().iter().find_map(|predicate| match predicate {
+        Predicate::Is(Attr::Claim, id) => Claim::of(*id).filter(|c| *c != Claim::Browser),
+        _ => None,
+    })?;
+    Some(Evidence {
+        family: Family::Inconsistency,
+        log_odds: 3.0,
+        statement: format!("all of it has {}, which no browser sends", aimed.words()),
+    })
+}
+
+/// Do its sources leave out what visitors of this site do after a page?
+fn behaviour(signature: &Signature, scene: &Scene<'_>) -> Option<Evidence> {
+    let is_of = |r: &Record| signature.matches(&r.attrs, &scene.past.known);
+    let visitors = visitors(&is_of, scene);
+    if visitors.hits < ENGAGED_SOURCES_MIN {
+        return None;
+    }
+    let normal = (visitors.hits as f64 + ENGAGED_PRIOR)
+        / (visitors.records as f64 + ENGAGED_PRIOR + NOT_ENGAGED_PRIOR);
+    let seen = settled(&is_of, scene);
+    if seen.records < SOURCES_MIN {
+        return None;
+    }
+    let log_odds = if seen.upper_bound() < FLOOD_MAX * normal {
+        4.0
+    } else if seen.share() > VISITORS_MIN * normal {
+        -4.0
+    } else {
+        0.0
+    };
+    let statement = format!(
+        "of {} sources that got their page, {:.1} % went on to fetch what the page needs ({} of {} \
+         others here did; {:.0} % are to be expected)",
+        seen.records,
+        seen.share() * 100.0,
+        visitors.hits,
+        visitors.records,
+        normal * 100.0
+    );
+    Some(Evidence { family: Family::Behaviour, log_odds, statement })
+}
+
+/// Sources of the past, and those of now that the signature does not match: how many asked for a
+/// page, and how many of them for what it needs.
+fn visitors(is_of: &impl Fn(&Record) -> bool, scene: &Scene<'_>) -> Collateral {
+    let (mut looked_at, mut visitors) = (HashSet::new(), Collateral::default());
+    let mut count = |source: u64, engaged: bool| {
+        if looked_at.insert(source) {
+            visitors.records += 1;
+            visitors.hits += u64::from(engaged);
+        }
+    };
+    for learned in scene.past.mining.iter().chain(&scene.past.validation) {
+        if let Some(engaged) = learned.engaged
+            && learned.record.kind == RequestKind::Page
+        {
+            count(learned.record.source, engaged);
+        }
+    }
+    let settled = |r: &&Record| r.kind == RequestKind::Page && r.passed && !is_of(r);
+    for record in scene.recent.between(0, scene.now_ms).flat_map(|e| e.records()).filter(settled) {
+        let state = scene.sources.find(record.source);
+        if let Some(state) = state.filter(|s| s.page_settled(scene.now_ds, SETTLE_DS)) {
+            count(record.source, state.engaged());
+        }
+    }
+    visitors
+}
+
+/// Sources of the signature that got a page and had time to go on: `hits` did, of `records`.
+fn settled(is_of: &impl Fn(&Record) -> bool, scene: &Scene<'_>) -> Collateral {
+    let (mut looked_at, mut seen) = (HashSet::new(), Collateral::default());
+    let from_ms = scene.onset_ms.saturating_sub(1_000);
+    let records = scene.recent.between(from_ms, scene.now_ms).flat_map(|e| e.records());
+    for record in records.filter(|r| r.kind == RequestKind::Page && r.passed && is_of(r)) {
+        if !looked_at.insert(record.source) {
+            continue;
+        }
+        let state = scene.sources.find(record.source);
+        if let Some(state) = state.filter(|s| s.page_settled(scene.now_ds, SETTLE_DS)) {
+            seen.records += 1;
+            seen.hits += u64::from(state.engaged());
+        }
+    }
+    seen
+}
