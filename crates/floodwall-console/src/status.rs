@@ -151,6 +151,10 @@ pub struct BaselineStatus {
     pub records_min: u64,
     /// Seconds of traffic in it.
     pub span_s: u64,
+    /// How far the software that visits today differs from that of four weeks ago, 0 to 1, while
+    /// that is more than a site changes by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<f64>,
 }
 
 /// A rise that is being looked into.

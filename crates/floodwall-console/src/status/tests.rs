@@ -34,6 +34,7 @@ fn quiet() -> Status {
             records: 12_672,
             records_min: 200,
             span_s: 3_600,
+            drift: None,
         },
         alarm: None,
         rules: vec![],
@@ -162,7 +163,8 @@ fn a_host_that_still_learns_says_how_much_is_missing() {
     let quiet = quiet();
     let baseline = BaselineStatus { state: BaselineState::Learning, records: 1, ..quiet.baseline };
     let text = status_text(&Status { baseline, ..quiet });
-    let words = "still learning: 1 past request over 1 hour; no rule is placed on fewer than 200";
+    let words = "still learning: 1 past request over 1 hour; on fewer than 200 only what no browser \
+                 sends is refused";
     assert!(text.split_whitespace().collect::<Vec<_>>().join(" ").contains(words), "{text}");
 }
 

@@ -142,14 +142,24 @@ fn baseline_words(baseline: &BaselineStatus) -> String {
         count(baseline.records, "past request"),
         duration(baseline.span_s.saturating_mul(1_000))
     );
-    match baseline.state {
+    let drift = baseline.drift.map_or(String::new(), |drift| {
+        format!(
+            "; the software that visits has changed much within four weeks ({drift:.2} of 1): was \
+             the site relaunched?"
+        )
+    });
+    let state = match baseline.state {
         BaselineState::Learning => {
             let needed = number(baseline.records_min);
-            format!("still learning: {rests}; no rule is placed on fewer than {needed}")
+            format!(
+                "still learning: {rests}; on fewer than {needed} only what no browser sends is \
+                 refused"
+            )
         }
         BaselineState::Ready => format!("ready: {rests}"),
         BaselineState::Frozen => format!("held as it was before the incident: {rests}"),
-    }
+    };
+    state + &drift
 }
 
 pub(super) fn incident_words(incident: Option<&IncidentSummary>, at_ms: u64) -> String {

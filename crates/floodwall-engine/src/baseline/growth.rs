@@ -5,7 +5,10 @@
 //! share within the last week and one per cent of all; and the same holds for all values together
 //! that were not met in that week (design/detection.md § 3.2; why so: docs/decisions/0009).
 //!
-//! The largest share of a week and not yesterday's, because a Monday is no attack on a Sunday.
+//! The largest share of a week and not yesterday's, because a Monday is no attack on a Sunday. Half
+//! of the per cent is kept for each hour by itself: on the day a browser is renewed, the day's part
+//! is used up by noon, and the last hour before an attack in the evening must still show that people
+//! use it.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
@@ -29,8 +32,11 @@ pub const WATCHED: [Attr; 8] = [
 ];
 /// Growth of a share within a day, as a factor…
 const GROWTH_FACTOR: f64 = 1.2;
-/// … and as a part of all.
-const GROWTH_PART: f64 = 0.01;
+/// … and as a part of all: of the day, …
+const GROWTH_PART: f64 = 0.005;
+/// … and of each of its hours.
+const GROWTH_PART_OF_HOUR: f64 = 0.005;
+const HOUR_MS: u64 = 3_600_000;
 /// Requests of one value that are learned in any case: shares of few are no shares.
 const ALWAYS_LEARNED: f64 = 20.0;
 /// A day is over when it lasted so long, ms, …
@@ -54,6 +60,14 @@ struct Tally {
     rest: u32,
 }
 
+/// What the present hour learned, so far. Not remembered across a restart.
+#[derive(Clone, Debug, Default)]
+struct Hour {
+    number: u64,
+    offered: u64,
+    by_attr: [(Counts, u32); WATCHED.len()],
+}
+
 #[derive(Clone, Debug, Default)]
 struct Day {
     begins_ms: u64,
@@ -65,6 +79,7 @@ struct Day {
 /// The bounds.
 #[derive(Clone, Debug, Default)]
 pub struct Growth {
+    hour: Hour,
     today: Day,
     /// The days that are over, newest first.
     past: VecDeque<Day>,
@@ -76,6 +91,10 @@ impl Growth {
     /// Whether a request that arrived at `at_ms` may be learned; if so it is counted.
     pub fn admits(&mut self, attrs: &Attrs, at_ms: u64) -> bool {
         self.begin_day(at_ms);
+        if self.hour.number != at_ms / HOUR_MS {
+            self.hour = Hour { number: at_ms / HOUR_MS, ..Hour::default() };
+        }
+        self.hour.offered += 1;
         self.today.offered += 1;
         let admitted = WATCHED.iter().enumerate().all(|(n, attr)| self.has_room(n, attrs[*attr]));
         if !admitted {
@@ -102,26 +121,30 @@ impl Growth {
         }
     }
 
-    /// Whether today's budget of the value, and that of all new ones if it is one, has room.
+    /// Whether the day's part or the hour's has room for the value; for a new one, also for all new
+    /// ones together.
     fn has_room(&self, n: usize, value: ValueId) -> bool {
         // The first day has nothing to be compared with.
         let Some(yesterday) = self.past.front() else { return true };
         if !value.is_known() {
             return true;
         }
+        let before = self.share_before(n, value);
+        let (today, (hour, new_in_hour)) = (&self.today.by_attr[n], &self.hour.by_attr[n]);
         // Early in the day, what yesterday held stands for what today will hold.
         let whole = self.today.offered.max(yesterday.offered) as f64;
-        let today = &self.today.by_attr[n];
-        let learned = today.counts.get(&value).copied().unwrap_or(0);
-        let before = self.share_before(n, value);
-        let room = |learned: u32, before: f64| {
+        let day_has_room = |learned: u32, before: f64| {
             f64::from(learned) < (GROWTH_FACTOR * before + GROWTH_PART) * whole + ALWAYS_LEARNED
         };
-        let new_have_room = || match self.new_before(n) {
-            Some(share) if before == 0.0 => room(today.new, share),
-            _ => true,
-        };
-        room(learned, before) && new_have_room()
+        let hour_has_room =
+            |learned: u32| f64::from(learned) < GROWTH_PART_OF_HOUR * self.hour.offered as f64;
+        let of = |counts: &Counts| counts.get(&value).copied().unwrap_or(0);
+        let new_before = self.new_before(n).filter(|_| before == 0.0);
+        let by_day = day_has_room(of(&today.counts), before)
+            && new_before.is_none_or(|share| day_has_room(today.new, share));
+        let by_hour =
+            hour_has_room(of(hour)) && (new_before.is_none() || hour_has_room(*new_in_hour));
+        by_day || by_hour
     }
 
     /// The largest share that a value had on one of the last days.
@@ -147,6 +170,11 @@ impl Growth {
             return;
         }
         let is_new = !self.past.is_empty() && self.share_before(n, value) == 0.0;
+        let (hour, new_in_hour) = &mut self.hour.by_attr[n];
+        *new_in_hour += u32::from(is_new);
+        if hour.len() < VALUES_MAX {
+            *hour.entry(value).or_default() += 1;
+        }
         let tally = &mut self.today.by_attr[n];
         tally.new += u32::from(is_new);
         let full = tally.counts.len() >= VALUES_MAX && !tally.counts.contains_key(&value);
@@ -259,6 +287,29 @@ mod tests {
             before = share;
         }
         assert!(before > 0.4, "what lasts for weeks becomes normal: {before}");
+    }
+
+    /// A browser is renewed at midnight: from now on 3 in 10 requests come from a version that nobody
+    /// had. A rule that names it must find it in any hour of the past that it is measured on.
+    #[test]
+    fn on_the_day_a_browser_is_renewed_every_hour_shows_it() {
+        let mut growth = Growth::default();
+        day(&mut growth, 1, 24_000, 0);
+        day(&mut growth, 2, 24_000, 0);
+        for hour in 0..24 {
+            let learned = (0..1_000u64)
+                .filter(|n| {
+                    let renewed = n % 10 < 3;
+                    let agent = if renewed { 666 } else { 10 + n % 10 };
+                    let at_ms = 3 * DAY_MS + hour * HOUR_MS + n * 3_600;
+                    growth.admits(&attrs(agent), at_ms) && renewed
+                })
+                .count();
+            assert!(
+                learned >= 4,
+                "hour {hour}: {learned} of 1,000, and 0.1 % is the most a rule may hit"
+            );
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(crate) fn hand_over(engine: &Engine, writer: &Writer) {
 /// Goes on from what the store kept, and says so; or says why not, and what follows.
 pub(crate) fn recall(engine: &mut Engine, kept: Result<Option<Vec<u8>>, StoreError>, now_ms: u64) {
     const ANEW: &str = "what was learned before cannot be used; Floodwall learns anew, and until it \
-                        has met enough requests it places no rule that refuses anybody";
+                        has met enough requests it refuses only what no browser sends";
     let bytes = match kept {
         Ok(Some(bytes)) => bytes,
         Ok(None) => {

@@ -5,6 +5,7 @@ use floodwall_console::status::{
     ListenerStatus, PacketReasonCount, PacketRuleStatus, PacketsStatus, Rates, ReasonCount,
     RuleStatus, SiteStatus, Status, TableUse,
 };
+use floodwall_engine::BASELINE_DRIFT_MAX;
 use floodwall_model::{Mode, Reason};
 use floodwall_xdp::Tier;
 
@@ -202,6 +203,7 @@ fn baseline(engine: Option<&floodwall_engine::EngineStatus>) -> BaselineStatus {
             records: 0,
             records_min: 0,
             span_s: 0,
+            drift: None,
         };
     };
     let state = if engine.baseline_records < engine.baseline_records_min {
@@ -216,5 +218,6 @@ fn baseline(engine: Option<&floodwall_engine::EngineStatus>) -> BaselineStatus {
         records: engine.baseline_records,
         records_min: engine.baseline_records_min,
         span_s: engine.baseline_span_s,
+        drift: engine.baseline_drift.filter(|drift| *drift > BASELINE_DRIFT_MAX),
     }
 }
