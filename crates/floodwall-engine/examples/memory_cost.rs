@@ -32,7 +32,7 @@ fn main() {
     let mut engine = Engine::new(EngineConfig::default(), key, 1);
     engine.learn_names(&writer.take_names());
     let mut now_ms = T0_MS;
-    let mut slowest = Duration::ZERO;
+    let mut slowest = (Duration::ZERO, 0, None);
     let mut step = |engine: &mut Engine, n: u64| {
         now_ms += 1_000;
         let at = n as usize * PER_STEP % (sample.len() - PER_STEP);
@@ -42,7 +42,10 @@ fn main() {
     };
     let steps = DAYS * 24 * 3_600;
     for n in 0..steps {
-        slowest = slowest.max(step(&mut engine, n));
+        let took = step(&mut engine, n);
+        if took > slowest.0 {
+            slowest = (took, n, engine.status().alarmed_since_ms);
+        }
     }
     let status = engine.status();
     for table in &status.tables {
@@ -51,7 +54,7 @@ fn main() {
             table.name, table.used, table.max, table.displaced
         );
     }
-    println!("drift {:?}, slowest step {slowest:?}", status.baseline_drift);
+    println!("drift {:?}, slowest step, its number, alarm: {slowest:?}", status.baseline_drift);
     let started = Instant::now();
     let memory = engine.snapshot();
     println!("taking the memory: {:?}", started.elapsed());

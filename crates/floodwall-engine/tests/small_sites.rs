@@ -76,7 +76,7 @@ fn the_council_attack_on_a_site_with_an_hour_of_hardly_any_past_is_stopped_in_th
 }
 
 /// About 120 requests of the past are known then, too few to measure any rule on. What no browser
-/// sends is stopped all the same: in 23 of 26 runs when measured, because some tools send what browsers
+/// sends is stopped all the same: in 12 of 14 runs when measured, because some tools send what browsers
 /// send.
 #[test]
 fn ten_minutes_after_the_start_what_no_browser_sends_is_stopped_already() {
