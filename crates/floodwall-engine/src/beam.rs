@@ -121,6 +121,8 @@ pub struct Beam<'a, P, J> {
     pub literals: &'a [Literal<P>],
     /// Who decides.
     pub judge: &'a J,
+    /// The records of the past that are weighed.
+    pub past: &'a Bits,
     /// The rates.
     pub scales: Scales,
 }
@@ -198,7 +200,7 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
     /// The share of the past that would match if the parts were independent of each other.
     fn by_chance(&self, node: &Node) -> f64 {
         let records = self.scales.past_records.max(1) as f64;
-        let share = |m: usize| self.literals[m].past.count() as f64 / records;
+        let share = |m: usize| self.literals[m].past.count_and(self.past) as f64 / records;
         let prior = |m: usize| self.literals[m].prior;
         let presumed = |m: &usize| prior(*m) > 0.0;
         let apart: f64 = members(node.members).filter(|m| !presumed(m)).map(share).product();
@@ -279,7 +281,7 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
                 (now.and(&literal.now), past.and(&literal.past))
             });
         let scales = &self.scales;
-        let before = past.count() as f64 / scales.past_records.max(1) as f64;
+        let before = past.count_and(self.past) as f64 / scales.past_records.max(1) as f64;
         let excess = now.count() as f64 * scales.now_weight - before * scales.expected;
         excess >= TELLING_LIFT_MIN * before * scales.rise
     }

@@ -229,7 +229,7 @@ impl Engine {
                 unprompted += 1;
                 self.onset.count(&observation.attrs);
             }
-            self.recent.offer(observation, &mut self.random);
+            self.recent.offer(observation, prompted, &mut self.random);
             self.distinct.insert(observation.source.key());
             self.book.note(observation.handling, visitor);
             if let Some(account) = &mut self.account {
@@ -271,8 +271,9 @@ impl Engine {
             && finding.observed_rps > RENEWED_RISE_FACTOR * alarm.finding.observed_rps
         {
             let began_ms = now_ms.saturating_sub(1_000);
-            let expected_rps = alarm.finding.expected_rps;
-            alarm.finding = Finding { onset_ms: began_ms, expected_rps, ..finding };
+            let Finding { expected_rps, expected_unprompted_rps, .. } = alarm.finding;
+            alarm.finding =
+                Finding { onset_ms: began_ms, expected_rps, expected_unprompted_rps, ..finding };
         }
         let untouched = self.account.as_ref().is_none_or(|a| a.incident().rules.is_empty())
             && alarm.pending.is_empty();

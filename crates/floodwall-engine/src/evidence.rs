@@ -19,7 +19,7 @@ const MIX_CROWD_MAX: f64 = 0.10;
 /// Divergence of client mixes: at least this is an attack's.
 const MIX_ATTACK_MIN: f64 = 0.25;
 /// Records of excess needed before a mix is compared.
-const MIX_RECORDS_MIN: f64 = 50.0;
+const MIX_RECORDS_MIN: f64 = 20.0;
 /// Records drawn to measure how far two honest samples of such sizes differ by chance.
 const MIX_NOISE_RECORDS: usize = 1_000;
 /// E2: share of the stratum sent by never-seen implementations.
@@ -57,7 +57,7 @@ pub struct Scene<'a> {
     pub past: &'a Frozen,
     /// What sources did.
     pub sources: &'a Sources,
-    /// Rate expected without the rise, requests/s.
+    /// Rate of requests that no page asks for, expected without the rise, requests/s.
     pub expected_rps: f64,
     /// Most that honest sources send in ten seconds.
     pub per_source_per_10s: u32,
@@ -165,9 +165,12 @@ fn divergence(a: &Mix, b: &Mix) -> f64 {
 
 /// E1: does the client software of the excess differ from the site's own?
 fn implementation_mix(stratum: &Stratum, scene: &Scene<'_>) -> Option<Evidence> {
-    let past = || scene.past.mining.iter().chain(&scene.past.validation).map(|l| &l.record);
+    let past = || {
+        let both = scene.past.mining.iter().chain(&scene.past.validation);
+        both.map(|l| &l.record).filter(|r| !r.prompted)
+    };
     let same_kind = |r: &&Record| r.kind == stratum.kind;
-    let past_weight = scene.expected_rps / scene.past.records().max(1) as f64;
+    let past_weight = scene.expected_rps / scene.past.unprompted_in_both().max(1) as f64;
     let now_weight = scene.now.weight_rps();
     let mut excess = mix_of(scene.now.records.iter().filter(|r| stratum.holds(r)));
     let before = mix_of(past().filter(|r| stratum.holds(r)));
@@ -201,7 +204,7 @@ fn implementation_mix(stratum: &Stratum, scene: &Scene<'_>) -> Option<Evidence> 
 /// from the other half.
 fn noise_divergence(kind: RequestKind, records: usize, scene: &Scene<'_>) -> f64 {
     fn of_kind(half: &[Learned], kind: RequestKind) -> Vec<&Record> {
-        half.iter().map(|l| &l.record).filter(|r| r.kind == kind).collect()
+        half.iter().map(|l| &l.record).filter(|r| r.kind == kind && !r.prompted).collect()
     }
     let a = of_kind(&scene.past.mining, kind);
     let b = of_kind(&scene.past.validation, kind);

@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use floodwall_model::limits::PREDICATES_MAX;
-use floodwall_model::plan::SMALL_BASELINE_UNSEEN_RECORDS_MIN;
 use floodwall_model::{Attr, Claim, Collateral, Predicate, Signature, ValueId};
 
 use crate::baseline::{Frozen, Learned, UNSEEN_ATTRS};
@@ -29,11 +28,13 @@ const EXCESS_RPS_MIN: f64 = 2.0;
 /// A rise of the total below this many standard deviations is not looked into. Fewer than for a
 /// conjunction: one tool's requests stand out where the total does not.
 const RISE_SIGMA_MIN: f64 = 2.0;
+/// Requests of the mining half, without those that pages ask for, from which on a predicate on
+/// values never seen before is believed to spare visitors: they bring new values, too.
+const UNSEEN_RECORDS_MIN: u64 = 200;
 /// In a past too small to prove the cap, a description without a hit may still be of visitors who
 /// did not happen to come: a common browser without cookie and referer. Its parts, taken for
-/// independent of each other, may be expected in at most this share of requests. A fifth of the cap,
-/// because they are not independent: who has no cookie often has no referer either.
-const BY_CHANCE_MAX: f64 = floodwall_model::plan::BLOCK_COLLATERAL_MAX / 5.0;
+/// independent of each other, may be expected in at most this share of requests.
+const BY_CHANCE_MAX: f64 = floodwall_model::plan::BLOCK_COLLATERAL_MAX;
 /// Share of visitors that a browser which looks like one is presumed to have, whatever a small past
 /// shows: in a past of a hundred visits, one in fifty is missing one time out of eight.
 const BROWSER_PRIOR: f64 = 0.02;
@@ -103,7 +104,7 @@ pub struct Mined {
 pub struct Rise<'a> {
     /// What arrives now and no rule in force explains.
     pub now: &'a Sample,
-    /// The rate expected without the rise, requests/s.
+    /// The rate of requests that no page asked for, expected without the rise, requests/s.
     pub expected_rps: f64,
     /// The past.
     pub past: &'a Frozen,
@@ -115,8 +116,7 @@ impl Rise<'_> {
     }
 
     fn past_weight(&self) -> f64 {
-        let records = self.past.mining.len().max(1);
-        self.expected_rps / records as f64
+        self.expected_rps / self.past.unprompted().max(1) as f64
     }
 
     /// Rate above the expectation, requests/s.
@@ -156,7 +156,8 @@ pub fn mine(rise: &Rise<'_>, tier: Tier, wanted: usize, memo: &mut Memo) -> Vec<
     }
     let literals = literals(rise, memo);
     let mut now_left = Bits::select(&rise.now.records, |r| !r.explained);
-    let mut past_left = Bits::select(&rise.past.mining, |_| true);
+    let past = Bits::select(&rise.past.mining, |l| !l.record.prompted);
+    let mut past_left = past.clone();
     let mut found = Vec::new();
     while found.len() < wanted {
         let residual = now_left.count() as f64 * rise.now_weight()
@@ -168,13 +169,13 @@ pub fn mine(rise: &Rise<'_>, tier: Tier, wanted: usize, memo: &mut Memo) -> Vec<
         let scales = Scales {
             now_weight: rise.now_weight(),
             past_weight: rise.past_weight(),
-            past_records: rise.past.mining.len() as u64,
+            past_records: rise.past.unprompted() as u64,
             expected: rise.expected_rps,
             rise: total_excess,
             residual,
             excess_min: EXCESS_RPS_MIN,
         };
-        let beam = Beam { literals: &literals, judge: &Past { rise, tier }, scales };
+        let beam = Beam { literals: &literals, judge: &Past { rise, tier }, past: &past, scales };
         let Some(best) = beam.best(&now_left, &past_left) else { break };
         let signature = Signature::new(best.predicates);
         now_left = now_left.and_not(&best.now);
@@ -209,7 +210,7 @@ fn literals(rise: &Rise<'_>, memo: &mut Memo) -> Vec<Literal<Predicate>> {
                 predicate,
                 now: Bits::select(&rise.now.records, is),
                 past: memo.past(predicate, || Bits::select(&rise.past.mining, |l| is(&l.record))),
-                prior: prior_share(predicate, &rise.now.records),
+                prior: prior_share(predicate, rise),
             });
         }
     }
@@ -221,7 +222,7 @@ fn literals(rise: &Rise<'_>, memo: &mut Memo) -> Vec<Literal<Predicate>> {
             predicate,
             now: Bits::select(&rise.now.records, unseen),
             past: memo.past(predicate, || Bits::select(&rise.past.mining, new_in_past)),
-            prior: 0.0,
+            prior: prior_share(predicate, rise),
         });
     }
     debug_assert!(all.len() <= LITERALS_MAX);
@@ -230,13 +231,13 @@ fn literals(rise: &Rise<'_>, memo: &mut Memo) -> Vec<Literal<Predicate>> {
 
 /// Share of visitors presumed to use a client although the past may not show it: those that wear a
 /// browser's headers throughout are presumed to be a browser that some people use.
-fn prior_share(predicate: Predicate, now: &[Record]) -> f64 {
+fn prior_share(predicate: Predicate, rise: &Rise<'_>) -> f64 {
     if !predicate.names_software() {
         return 0.0;
     }
-    let Predicate::Is(attr, value) = predicate else { return 0.0 };
     let (mut dressed, mut claims) = (0u32, 0u32);
-    for record in now.iter().filter(|r| r.attrs[attr] == value) {
+    for record in rise.now.records.iter().filter(|r| predicate.matches(&r.attrs, &rise.past.known))
+    {
         let claim = record.attrs[Attr::Claim];
         claims += u32::from(claim.is_known());
         dressed += u32::from(claim == Claim::Browser.id());
@@ -249,7 +250,7 @@ fn risen_values(rise: &Rise<'_>, attr: Attr) -> Vec<ValueId> {
     for record in rise.now.records.iter().filter(|r| !r.explained) {
         *now.entry(record.attrs[attr]).or_default() += 1;
     }
-    let (now_len, past_len) = (rise.now.records.len() as f64, rise.past.mining.len().max(1) as f64);
+    let (now_len, past_len) = (rise.now.records.len() as f64, rise.past.unprompted().max(1) as f64);
     let mut risen: Vec<(f64, ValueId)> = now
         .into_iter()
         .filter(|(value, _)| value.is_known())
@@ -287,7 +288,7 @@ impl Judge<Predicate> for Past<'_> {
         let exact = predicates.iter().all(|p| matches!(p, Predicate::Is(..)));
         let clean = collateral.hits == 0
             && by_chance <= BY_CHANCE_MAX
-            && (exact || collateral.records >= SMALL_BASELINE_UNSEEN_RECORDS_MIN);
+            && (exact || collateral.records >= UNSEEN_RECORDS_MIN);
         clean || collateral.upper_bound() <= self.tier.collateral_max()
     }
 

@@ -107,6 +107,8 @@ pub struct Finding {
     pub observed_rps: f64,
     /// Rate of all requests expected, requests/s.
     pub expected_rps: f64,
+    /// Rate of requests that no page asks for expected, requests/s.
+    pub expected_unprompted_rps: f64,
 }
 
 /// A rate and how far it usually strays.
@@ -228,6 +230,7 @@ impl Onset {
             channel,
             observed_rps: window.per_1s_rps,
             expected_rps: self.expected_rps(),
+            expected_unprompted_rps: self.alone.expected_rps(self.age_s),
         };
         let since_ms = self.rest_ms.max(now_ms.saturating_sub(60_000));
         if self.total.alarmed(TOTAL) && window.per_1s_rps - self.expected_rps() > EXCESS_RPS_MIN {

@@ -60,11 +60,11 @@ impl Sample {
         if self.span_ms == 0 { 0.0 } else { self.count as f64 * 1000.0 / self.span_ms as f64 }
     }
 
-    /// The part that no rule explains: none spoke about it when it came, and `explained` does not
-    /// cover it. Rates stay those of the part.
+    /// The part that came by itself and that no rule explains: none spoke about it when it came, and
+    /// `explained` does not cover it. Rates stay those of the part.
     pub fn unexplained(mut self, explained: impl Fn(&Record) -> bool) -> Sample {
         let all = self.records.len().max(1) as f64;
-        self.records.retain(|r| !r.explained && !explained(r));
+        self.records.retain(|r| !r.prompted && !r.explained && !explained(r));
         self.count = (self.count as f64 * self.records.len() as f64 / all).round() as u64;
         self
     }
@@ -113,9 +113,9 @@ impl Recent {
     }
 
     /// Offers an observation to the open epoch.
-    pub fn offer(&mut self, observation: &Observation, random: &mut Random) {
+    pub fn offer(&mut self, observation: &Observation, prompted: bool, random: &mut Random) {
         if let Some(open) = self.epochs.back_mut() {
-            open.sample.offer_with(random, || Record::of(observation));
+            open.sample.offer_with(random, || Record::of(observation, prompted));
         }
     }
 
@@ -185,7 +185,7 @@ mod tests {
         for tick in 0..seconds * 10 {
             recent.advance(tick * 100);
             for _ in 0..rps / 10 {
-                recent.offer(&observation(tick * 100), &mut random);
+                recent.offer(&observation(tick * 100), false, &mut random);
             }
         }
         (recent, seconds * 1000)

@@ -17,11 +17,14 @@ pub struct Record {
     pub explained: bool,
     /// It was let through, so that its sender had a chance to behave.
     pub passed: bool,
+    /// A page that its source had asked for caused it. A rise is weighed without such requests:
+    /// they come in bursts, and no attack has been seen that consists of them.
+    pub prompted: bool,
 }
 
 impl Record {
-    /// What to remember of `observation`.
-    pub fn of(observation: &Observation) -> Self {
+    /// What to remember of `observation`; `prompted` as [`Self::prompted`].
+    pub fn of(observation: &Observation, prompted: bool) -> Self {
         Record {
             at_ms: observation.at_ms,
             source: observation.source.key(),
@@ -29,6 +32,7 @@ impl Record {
             kind: observation.kind,
             explained: observation.handling.rule().is_some(),
             passed: observation.handling.passed(),
+            prompted,
         }
     }
 

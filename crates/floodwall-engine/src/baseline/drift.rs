@@ -146,6 +146,7 @@ mod tests {
                     kind: RequestKind::Page,
                     explained: false,
                     passed: true,
+                    prompted: false,
                 };
                 Learned { record, engaged: None }
             })

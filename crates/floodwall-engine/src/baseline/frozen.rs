@@ -97,15 +97,27 @@ pub struct Frozen {
     same_hour: Vec<Learned>,
     verified: Vec<Learned>,
     networks: SeenNetworks,
-    /// Per attribute, how often each value occurs in the mining half, and its only source if it
-    /// has one.
+    /// Per attribute, how each value was met in the mining half.
     counts: Vec<ValueCounts>,
+    /// Records of the mining half that no page had asked for.
+    unprompted: usize,
+    /// The same of both halves.
+    unprompted_in_both: usize,
     /// Per attribute in [`UNSEEN_ATTRS`], what would be known without the mining half of the last
     /// hour.
     known_elsewhere: Vec<KnownSet>,
 }
 
-type ValueCounts = HashMap<ValueId, (u32, Option<u64>), BuildHasherDefault<IdentityHasher>>;
+type ValueCounts = HashMap<ValueId, Met, BuildHasherDefault<IdentityHasher>>;
+
+/// How a value was met.
+#[derive(Copy, Clone, Debug)]
+struct Met {
+    /// Its only source, if it has one.
+    only: Option<u64>,
+    /// Requests with it that no page had asked for.
+    unprompted: u32,
+}
 
 /// Attributes for which "never seen before" is a predicate.
 pub const UNSEEN_ATTRS: [Attr; 9] = [
@@ -128,11 +140,14 @@ impl Frozen {
         for learned in &mining {
             let source = learned.record.source;
             for (counts, value) in counts.iter_mut().zip(learned.record.attrs.0) {
-                let (count, only) = counts.entry(value).or_insert((0, Some(source)));
-                *count += 1;
-                *only = only.filter(|s| *s == source);
+                let met = counts.entry(value).or_insert(Met { only: Some(source), unprompted: 0 });
+                met.only = met.only.filter(|s| *s == source);
+                met.unprompted += u32::from(!learned.record.prompted);
             }
         }
+        let by_itself = |half: &[Learned]| half.iter().filter(|l| !l.record.prompted).count();
+        let unprompted = by_itself(&mining);
+        let unprompted_in_both = unprompted + by_itself(&validation);
         let (mut known, mut known_to_mining) = (KnownValues::none(), KnownValues::none());
         let mut known_elsewhere = Vec::with_capacity(UNSEEN_ATTRS.len());
         for attr in UNSEEN_ATTRS {
@@ -164,6 +179,8 @@ impl Frozen {
             verified: parts.verified.validation,
             networks: parts.networks,
             counts,
+            unprompted,
+            unprompted_in_both,
             known_elsewhere,
         }
     }
@@ -211,12 +228,22 @@ impl Frozen {
             return false;
         }
         let counted = self.counts.get(attr as usize).and_then(|c| c.get(&value));
-        counted.is_some_and(|(_, only)| only.is_some())
+        counted.is_some_and(|met| met.only.is_some())
     }
 
-    /// How often a value occurs in the mining half.
+    /// How often a value occurs in the mining half, in requests that no page had asked for.
     pub fn count(&self, attr: Attr, value: ValueId) -> u32 {
-        self.counts.get(attr as usize).and_then(|c| c.get(&value)).map_or(0, |(count, _)| *count)
+        self.counts.get(attr as usize).and_then(|c| c.get(&value)).map_or(0, |met| met.unprompted)
+    }
+
+    /// Records of the mining half that no page had asked for.
+    pub const fn unprompted(&self) -> usize {
+        self.unprompted
+    }
+
+    /// Records of both halves that no page had asked for.
+    pub const fn unprompted_in_both(&self) -> usize {
+        self.unprompted_in_both
     }
 
     /// Share of learned requests of `kind` whose source behaved like a browser, with how many were
@@ -277,6 +304,7 @@ mod tests {
             kind: RequestKind::Page,
             explained: false,
             passed: true,
+            prompted: false,
         };
         Learned { record, engaged: Some(true) }
     }

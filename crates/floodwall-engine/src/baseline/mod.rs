@@ -275,7 +275,7 @@ mod tests {
             if let Some(closed) = recent.advance(now_ms) {
                 baseline.admit(closed);
             }
-            recent.offer(&observation(now_ms, tick as u32 % sources, 10), &mut random);
+            recent.offer(&observation(now_ms, tick as u32 % sources, 10), false, &mut random);
             baseline.learn(now_ms, &table, &mut random);
         }
         (baseline, seconds * 1000)

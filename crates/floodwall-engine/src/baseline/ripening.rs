@@ -233,6 +233,7 @@ mod tests {
             kind: RequestKind::Page,
             explained: false,
             passed: true,
+            prompted: false,
         };
         Learned { record, engaged: Some(engaged) }
     }

@@ -133,7 +133,7 @@ impl Engine {
             recent: &self.recent,
             past: &alarm.past,
             sources: &self.sources,
-            expected_rps: alarm.finding.expected_rps,
+            expected_rps: alarm.finding.expected_unprompted_rps,
             per_source_per_10s: self.per_source.limit_per_10s(),
             rise_ms: None,
             seed: alarm.past.revision,

@@ -37,7 +37,7 @@ impl Engine {
         };
         let Some(alarm) = &mut self.alarm else { return };
         let thin = prior::is_thin(&alarm.past, self.config.baseline_records_min);
-        if thin && !prior::drowns(sample.rate_rps(), alarm.finding.expected_rps) {
+        if thin && !prior::drowns(sample.rate_rps(), alarm.finding.expected_unprompted_rps) {
             alarm.refusal = Some(
                 "too little past traffic is known to judge by, and the rise does not drown the site"
                     .to_owned(),
@@ -45,8 +45,11 @@ impl Engine {
             alarm.mined(now_ms, false, false);
             return;
         }
-        let rise =
-            Rise { now: &sample, expected_rps: alarm.finding.expected_rps, past: &alarm.past };
+        let rise = Rise {
+            now: &sample,
+            expected_rps: alarm.finding.expected_unprompted_rps,
+            past: &alarm.past,
+        };
         let heavy = over_limit_share(&sample, &self.sources, self.per_source.limit_per_10s());
         let mut found = mine(&rise, Tier::Block, PENDING_MAX, &mut alarm.memo)
             .into_iter()
@@ -139,7 +142,7 @@ impl Engine {
             recent: &self.recent,
             past: &alarm.past,
             sources: &self.sources,
-            expected_rps: alarm.finding.expected_rps,
+            expected_rps: alarm.finding.expected_unprompted_rps,
             per_source_per_10s: limit,
             rise_ms: self
                 .window
@@ -175,7 +178,7 @@ impl Engine {
             Ok(()) => {
                 self.placed(
                     alarm,
-                    matched / since_s / (sample.rate_rps() - alarm.finding.expected_rps),
+                    matched / since_s / (sample.rate_rps() - alarm.finding.expected_unprompted_rps),
                 );
                 true
             }

@@ -111,7 +111,9 @@ impl Writer {
             RequestKind::Other => 2,
         };
         let engaged = engaged.map_or(0, |yes| 1 + u64::from(yes));
-        self.number(kind | engaged << 2 | u64::from(record.passed) << 4);
+        self.number(
+            kind | engaged << 2 | u64::from(record.passed) << 4 | u64::from(record.prompted) << 5,
+        );
         let later = record.at_ms.wrapping_sub(before_ms) as i64;
         self.number(((later << 1) ^ (later >> 63)) as u64);
         let place = self.sources.place(record.source);
@@ -244,8 +246,8 @@ impl<'a> Reader<'a> {
         for value in &mut attrs.0 {
             *value = self.value()?;
         }
-        let passed = marks >> 4 & 1 == 1;
-        let record = Record { at_ms, source, attrs, kind, explained: false, passed };
+        let (passed, prompted) = (marks >> 4 & 1 == 1, marks >> 5 & 1 == 1);
+        let record = Record { at_ms, source, attrs, kind, explained: false, passed, prompted };
         Ok(Learned { record, engaged })
     }
 }

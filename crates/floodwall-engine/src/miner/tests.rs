@@ -16,7 +16,15 @@ fn record(source: u64, path: u64, agent: u64, order: u64) -> Record {
     attrs[Attr::HeaderOrder] = ValueId(order);
     attrs[Attr::Method] = ValueId(7);
     attrs[Attr::Implementation] = ValueId(agent * 1_000 + order);
-    Record { at_ms: 0, source, attrs, kind: RequestKind::Page, explained: false, passed: true }
+    Record {
+        at_ms: 0,
+        source,
+        attrs,
+        kind: RequestKind::Page,
+        explained: false,
+        passed: true,
+        prompted: false,
+    }
 }
 
 /// A visitor's request: one of ten paths, five agents, an order that follows from the agent.

@@ -172,14 +172,15 @@ impl<'a> Stratum<'a> {
         };
         let literals = self.literals(&scales);
         let mut now_left = Bits::select(&self.now, |_| true);
-        let mut past_left = Bits::select(&self.past, |_| true);
+        let past = Bits::select(&self.past, |_| true);
+        let mut past_left = past.clone();
         let mut found = Vec::new();
         while found.len() < wanted {
             scales.residual = now_left.count() as f64 * scales.now_weight - self.expected_pps;
             if scales.residual <= (0.01 * excess).max(BASELINE_SHARE_MIN * self.expected_pps) {
                 break;
             }
-            let beam = Beam { literals: &literals, judge: self, scales };
+            let beam = Beam { literals: &literals, judge: self, past: &past, scales };
             let Some(best) = beam.best(&now_left, &past_left) else { break };
             now_left = now_left.and_not(&best.now);
             past_left = past_left.and_not(&best.past);
