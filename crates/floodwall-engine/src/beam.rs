@@ -121,7 +121,7 @@ pub struct Beam<'a, P, J> {
     pub literals: &'a [Literal<P>],
     /// Who decides.
     pub judge: &'a J,
-    /// The records of the past that are weighed.
+    /// The records of the past that the rise is weighed against. Collateral is measured on all.
     pub past: &'a Bits,
     /// The rates.
     pub scales: Scales,
@@ -199,7 +199,7 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
 
     /// The share of the past that would match if the parts were independent of each other.
     fn by_chance(&self, node: &Node) -> f64 {
-        let records = self.scales.past_records.max(1) as f64;
+        let records = self.past.count().max(1) as f64;
         let share = |m: usize| self.literals[m].past.count_and(self.past) as f64 / records;
         let prior = |m: usize| self.literals[m].prior;
         let presumed = |m: &usize| prior(*m) > 0.0;
@@ -235,7 +235,7 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
         let literal = &self.literals[index];
         let scales = &self.scales;
         let now_count = node.now.count_and(&literal.now) as f64;
-        let past_count = node.past.count_and(&literal.past);
+        let past_count = node.past.count_and_both(&literal.past, self.past);
         let (wn, wp) = (scales.now_weight, scales.past_weight);
         let excess = now_count * wn - past_count as f64 * wp;
         let sd = (now_count * wn * wn + past_count as f64 * wp * wp).sqrt();
@@ -250,7 +250,7 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
             past: node.past.and(&literal.past),
             excess,
             purity: excess / (now_count * wn),
-            hits: past_count,
+            hits: node.past.count_and(&literal.past),
         })
     }
 
@@ -281,7 +281,7 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
                 (now.and(&literal.now), past.and(&literal.past))
             });
         let scales = &self.scales;
-        let before = past.count_and(self.past) as f64 / scales.past_records.max(1) as f64;
+        let before = past.count_and(self.past) as f64 / self.past.count().max(1) as f64;
         let excess = now.count() as f64 * scales.now_weight - before * scales.expected;
         excess >= TELLING_LIFT_MIN * before * scales.rise
     }

@@ -28,6 +28,12 @@ impl Bits {
         self.words.iter().zip(&other.words).map(|(a, b)| u64::from((a & b).count_ones())).sum()
     }
 
+    /// How many positions are set here and in both others.
+    pub fn count_and_both(&self, a: &Bits, b: &Bits) -> u64 {
+        let words = self.words.iter().zip(&a.words).zip(&b.words);
+        words.map(|((here, a), b)| u64::from((here & a & b).count_ones())).sum()
+    }
+
     /// Keeps the positions that are also in `other`.
     pub fn and(&self, other: &Bits) -> Bits {
         Bits { words: self.words.iter().zip(&other.words).map(|(a, b)| a & b).collect() }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use floodwall_model::limits::PREDICATES_MAX;
+use floodwall_model::plan::SMALL_BASELINE_UNSEEN_RECORDS_MIN;
 use floodwall_model::{Attr, Claim, Collateral, Predicate, Signature, ValueId};
 
 use crate::baseline::{Frozen, Learned, UNSEEN_ATTRS};
@@ -28,9 +29,6 @@ const EXCESS_RPS_MIN: f64 = 2.0;
 /// A rise of the total below this many standard deviations is not looked into. Fewer than for a
 /// conjunction: one tool's requests stand out where the total does not.
 const RISE_SIGMA_MIN: f64 = 2.0;
-/// Requests of the mining half, without those that pages ask for, from which on a predicate on
-/// values never seen before is believed to spare visitors: they bring new values, too.
-const UNSEEN_RECORDS_MIN: u64 = 200;
 /// In a past too small to prove the cap, a description without a hit may still be of visitors who
 /// did not happen to come: a common browser without cookie and referer. Its parts, taken for
 /// independent of each other, may be expected in at most this share of requests.
@@ -157,11 +155,11 @@ pub fn mine(rise: &Rise<'_>, tier: Tier, wanted: usize, memo: &mut Memo) -> Vec<
     let literals = literals(rise, memo);
     let mut now_left = Bits::select(&rise.now.records, |r| !r.explained);
     let past = Bits::select(&rise.past.mining, |l| !l.record.prompted);
-    let mut past_left = past.clone();
+    let mut past_left = Bits::select(&rise.past.mining, |_| true);
     let mut found = Vec::new();
     while found.len() < wanted {
         let residual = now_left.count() as f64 * rise.now_weight()
-            - past_left.count() as f64 * rise.past_weight();
+            - past_left.count_and(&past) as f64 * rise.past_weight();
         let negligible = (0.03 * total_excess).max(BASELINE_SHARE_MIN * rise.expected_rps);
         if residual <= negligible {
             break;
@@ -169,7 +167,7 @@ pub fn mine(rise: &Rise<'_>, tier: Tier, wanted: usize, memo: &mut Memo) -> Vec<
         let scales = Scales {
             now_weight: rise.now_weight(),
             past_weight: rise.past_weight(),
-            past_records: rise.past.unprompted() as u64,
+            past_records: rise.past.mining.len() as u64,
             expected: rise.expected_rps,
             rise: total_excess,
             residual,
@@ -288,7 +286,7 @@ impl Judge<Predicate> for Past<'_> {
         let exact = predicates.iter().all(|p| matches!(p, Predicate::Is(..)));
         let clean = collateral.hits == 0
             && by_chance <= BY_CHANCE_MAX
-            && (exact || collateral.records >= UNSEEN_RECORDS_MIN);
+            && (exact || collateral.records >= SMALL_BASELINE_UNSEEN_RECORDS_MIN);
         clean || collateral.upper_bound() <= self.tier.collateral_max()
     }
 
