@@ -184,3 +184,59 @@ fn settled(is_of: &impl Fn(&Record) -> bool, scene: &Scene<'_>) -> Collateral {
     }
     seen
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::Learned;
+    use floodwall_model::{Attrs, ValueId};
+
+    fn record(order: u64, claim: ValueId) -> Record {
+        let mut attrs = Attrs::default();
+        attrs[Attr::HeaderOrder] = ValueId(order);
+        attrs[Attr::Claim] = claim;
+        let kind = RequestKind::Page;
+        Record { at_ms: 0, source: order, attrs, kind, explained: false, passed: true }
+    }
+
+    #[test]
+    fn only_a_rise_that_drowns_a_site_is_answered_on_a_thin_past() {
+        let check = |observed_rps: f64, expected_rps: f64, expected: bool| {
+            assert_eq!(drowns(observed_rps, expected_rps), expected, "{observed_rps}");
+        };
+        check(49.0, 0.0, false);
+        check(51.0, 0.2, true);
+        check(100.0, 5.0, false);
+        check(110.0, 5.0, true);
+    }
+
+    #[test]
+    fn a_signature_is_narrowed_to_what_no_browser_sends_or_dropped() {
+        let undressed = Claim::Undressed.id();
+        let check = |now: &[Record], past: &[Record], expected: bool, what: &str| {
+            let learned = |r: &Record| Learned { record: *r, engaged: Some(true) };
+            let past = Frozen::for_tests(past.iter().map(learned).collect(), Vec::new());
+            let sample = Sample { records: now.to_vec(), count: now.len() as u64, span_ms: 1_000 };
+            let mined = Mined {
+                signature: Signature::new(vec![Predicate::Is(Attr::HeaderOrder, ValueId(7))]),
+                matched_rps: 1_000.0,
+                projected: Collateral::default(),
+            };
+            let narrowed = narrowed(mined, &sample, &past);
+            assert_eq!(narrowed.is_some(), expected, "{what}");
+            if let Some(narrowed) = narrowed {
+                let aims = Predicate::Is(Attr::Claim, undressed);
+                assert!(narrowed.signature.predicates().contains(&aims), "{what}");
+            }
+        };
+        let tool = vec![record(7, undressed); 100];
+        let browser = vec![record(7, Claim::Browser.id()); 10];
+        check(&tool, &[], true, "a browser's name without its headers");
+        check(&browser, &[], false, "a browser");
+        check(&[record(7, ValueId::ABSENT)], &[], false, "what claims nothing");
+        check(&[&tool[..], &browser[..]].concat(), &[], false, "one in eleven is a browser");
+        check(&tool, &browser, true, "its browsers are not hit by what is narrowed");
+        check(&tool, &tool[..1], false, "it came before");
+        check(&[], &[], false, "nothing is matched");
+    }
+}

@@ -38,8 +38,19 @@ pub struct SourceState {
     bans: u8,
     engaged: bool,
     prompted: bool,
-    came_without_cookie: bool,
-    brought_cookie: bool,
+    cookie: Cookie,
+}
+
+/// What a source did with cookies.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+enum Cookie {
+    /// It was never seen without one: perhaps it sends the same always.
+    #[default]
+    Untold,
+    /// It came without.
+    Without,
+    /// It came without and later with one: it keeps what it is given.
+    Brought,
 }
 
 impl SourceState {
@@ -59,7 +70,9 @@ impl SourceState {
     /// what he is given.
     pub const fn proved_itself(&self, ValueId(user_agent): ValueId) -> bool {
         let stayed = self.last_ds.saturating_sub(self.first_ds) > STAYED_DS;
-        self.engaged && self.engaged_agent == user_agent as u32 && (stayed || self.brought_cookie)
+        self.engaged
+            && self.engaged_agent == user_agent as u32
+            && (stayed || matches!(self.cookie, Cookie::Brought))
     }
 
     /// Whether its latest request was caused by a page it had asked for: a picture, a script, what a
@@ -94,6 +107,8 @@ impl SourceState {
         self.blocked = 0;
     }
 }
+
+const _: () = assert!(size_of::<SourceState>() == 48);
 
 /// A finished window of one source: how many requests it held.
 pub type FinishedWindow = Option<u32>;
@@ -223,8 +238,10 @@ fn note_follow_up(state: &mut SourceState, observation: &Observation, now_ds: u3
 fn note_cookie(state: &mut SourceState, observation: &Observation) {
     match observation.attrs[Attr::CookieState] {
         ValueId::UNKNOWN => {}
-        ValueId::ABSENT => state.came_without_cookie = true,
-        _ => state.brought_cookie |= state.came_without_cookie,
+        ValueId::ABSENT if state.cookie == Cookie::Untold => state.cookie = Cookie::Without,
+        ValueId::ABSENT => {}
+        _ if state.cookie == Cookie::Without => state.cookie = Cookie::Brought,
+        _ => {}
     }
 }
 
