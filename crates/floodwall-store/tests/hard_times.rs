@@ -282,7 +282,7 @@ fn after_kill_9_at_any_moment_the_memory_is_the_old_one_or_the_new_one() {
     }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("floodwall.db");
-    let mut told = 0;
+    let (mut told, mut found) = (0, 0);
     for kill in 0..KILLS {
         let test = "after_kill_9_at_any_moment_the_memory_is_the_old_one_or_the_new_one";
         let mut child = child_of(test, &path).stdout(Stdio::piped()).spawn().unwrap();
@@ -298,8 +298,11 @@ fn after_kill_9_at_any_moment_the_memory_is_the_old_one_or_the_new_one() {
         child.wait().unwrap();
         told = reader.join().unwrap().unwrap_or(told).max(told);
         if let Some(bytes) = Store::open(&path).unwrap().memory().unwrap() {
-            let found = whole_memory(&bytes);
-            assert!((told..=told + 1).contains(&found), "{found} after {told} was stored");
+            // One more than was told may be there: killed between storing and telling. The next
+            // child goes on from what is there, and may be killed before it tells anything.
+            let newest = found.max(told) + 1;
+            found = whole_memory(&bytes);
+            assert!((told..=newest).contains(&found), "{found} after {told} was stored");
         }
     }
     assert!(told > KILLS, "{told} stored: the kills came before anything was written");
