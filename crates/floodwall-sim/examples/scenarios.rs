@@ -93,7 +93,8 @@ fn matrix(asked: &Asked) -> Result<(), String> {
     let trials = asked.views.iter().flat_map(|view| (0..scenes.len()).map(move |at| (*view, at)));
     let jobs: Vec<Job> = trials
         .flat_map(|(view, scene)| {
-            (0..asked.seeds).map(move |n| Job { scene, view, seed: asked.seed.wrapping_add(n) })
+            let trials = scenes[scene].trials(asked.seeds);
+            (0..trials).map(move |n| Job { scene, view, seed: asked.seed.wrapping_add(n) })
         })
         .collect();
     let began = Instant::now();
@@ -103,12 +104,13 @@ fn matrix(asked: &Asked) -> Result<(), String> {
         let _ = score;
     });
     eprintln!("\r\x1b[K{} trials in {:.0} s", jobs.len(), began.elapsed().as_secs_f64());
-    let per_line = asked.seeds as usize;
-    let lines: Vec<(Line, &[Score])> = scores
-        .chunks(per_line)
-        .zip(jobs.chunks(per_line))
-        .map(|(scores, jobs)| (judge(&scenes[jobs[0].scene], jobs[0].view, scores), scores))
-        .collect();
+    let (mut lines, mut rest): (Vec<(Line, &[Score])>, _) = (Vec::new(), scores.as_slice());
+    for of_line in jobs.chunk_by(|a, b| (a.scene, a.view) == (b.scene, b.view)) {
+        let (of_scores, later) = rest.split_at(of_line.len());
+        let line = judge(&scenes[of_line[0].scene], of_line[0].view, of_scores);
+        lines.push((line, of_scores));
+        rest = later;
+    }
     let skipped = total - scenes.len();
     if asked.json {
         print_json(&lines, asked);
@@ -120,7 +122,7 @@ fn matrix(asked: &Asked) -> Result<(), String> {
 
 fn print_table(lines: &[(Line, &[Score])], asked: &Asked, skipped: usize) {
     println!(
-        "seeds {} to {}, {} per line: the middle one / the worst; harm: all together / the worst",
+        "seeds {} to {}, {} per line, one of long scenes: the middle one / the worst; harm: all together / the worst",
         asked.seed,
         asked.seed + asked.seeds - 1,
         asked.seeds

@@ -25,6 +25,8 @@ pub struct SceneFile {
     /// The attack's rate as multiples of the site's; the scene is run with each.
     #[serde(default)]
     pub levels: Vec<f64>,
+    /// Trials at most, of scenes that are long enough to be many by themselves.
+    pub trials_max: Option<u64>,
     /// How long it goes on after the past, s; unless told: five seconds longer than what happens.
     pub lasts_s: Option<Range>,
     /// The site.

@@ -59,6 +59,11 @@ impl Scene {
         &self.file.expect
     }
 
+    /// How many trials to make of `wanted`.
+    pub fn trials(&self, wanted: u64) -> u64 {
+        wanted.min(self.file.trials_max.unwrap_or(u64::MAX)).max(1)
+    }
+
     /// Whether anybody attacks.
     pub fn has_attack(&self) -> bool {
         !self.file.attack.is_empty()
