@@ -11,15 +11,17 @@ use floodwall_sim::scene::Scene;
 use floodwall_sim::trial::{Line, View, judge, run_cast};
 use support::{Job, play, scenes, seeds, with_recording};
 
-/// Trials per scene.
+/// Trials per scene where the middle one is judged.
 const TRIALS: u64 = 5;
+/// Trials per scene where each is.
+const TRIALS_EACH: u64 = 2;
 
-/// Plays the scenes of these names with the same seeds and judges each.
-fn lines(names: &[&str]) -> Vec<Line> {
+/// Plays `trials` of each scene of these names, with the same seeds, and judges each scene.
+fn lines(trials: u64, names: &[&str]) -> Vec<Line> {
     let wanted = |scene: &Scene| names.contains(&scene.name());
     let chosen: Vec<Scene> = scenes().expect("scenarios/").into_iter().filter(wanted).collect();
     assert_eq!(chosen.len(), names.len(), "a file was renamed: {names:?}");
-    let seeds = seeds(TRIALS);
+    let seeds = seeds(trials);
     let view = View::Gateway;
     let jobs: Vec<Job> = (0..chosen.len())
         .flat_map(|scene| seeds.iter().map(move |seed| Job { scene, view, seed: *seed }))
@@ -79,31 +81,33 @@ fn one_seed_gives_one_trial() {
 
 #[test]
 fn a_signable_attack_as_large_as_the_site_or_larger_is_stopped_and_nobody_else_is() {
-    let names = ["a1-tool x6", "a2-stolen-agents x6", "a3-one-browser x6", "council-20"];
-    for line in lines(&names) {
+    let names =
+        ["a1-tool x6", "a2-stolen-agents x6", "a3-one-browser x6", "council-20", "f3-crowd-and-a1"];
+    for line in lines(TRIALS, &names) {
         assert!(median(&line, "rule") <= 3.0, "{}", line.scene);
         assert!(median(&line, "leakage") <= 0.01, "{}", line.scene);
         // The target is 0.1 % of all; five short trials on small sites hold too few visitors to
         // show it, and one of them is 0.2 %.
         assert!(median(&line, "honest refused") <= 0.003, "{}", line.scene);
-    }
-}
-
-#[test]
-fn crowds_meet_no_block_rule_and_an_attack_inside_one_is_stopped() {
-    for line in lines(&["f1-crowd", "f5-app-crowd", "f3-crowd-and-a1"]) {
-        assert!(worst(&line, "crowd refused") <= 0.0005, "{}", line.scene);
-        if line.scene == "f3-crowd-and-a1" {
-            assert!(median(&line, "rule") <= 3.0 && median(&line, "leakage") <= 0.01);
-        } else {
-            assert_eq!(worst(&line, "block rules"), 0.0, "{}", line.scene);
+        if line.scene.starts_with("f3") {
+            // In its middle column, harm is that of all trials together.
+            assert!(median(&line, "crowd refused") <= 0.0005, "{}", line.scene);
         }
     }
 }
 
 #[test]
+fn crowds_meet_no_block_rule() {
+    for line in lines(TRIALS_EACH, &["f1-crowd", "f5-app-crowd"]) {
+        assert_eq!(worst(&line, "block rules"), 0.0, "{}", line.scene);
+        assert!(worst(&line, "crowd refused") <= 0.0005, "{}", line.scene);
+        assert!(worst(&line, "honest refused") <= 0.001, "{}", line.scene);
+    }
+}
+
+#[test]
 fn for_what_has_no_signature_none_is_made_up() {
-    for line in lines(&["a5-mimic x6", "a7-replay x6"]) {
+    for line in lines(TRIALS_EACH, &["a5-mimic x2", "a7-replay x6"]) {
         assert_eq!(worst(&line, "block rules"), 0.0, "{}", line.scene);
         assert_eq!(worst(&line, "honest refused"), 0.0, "{}", line.scene);
     }
@@ -111,7 +115,7 @@ fn for_what_has_no_signature_none_is_made_up() {
 
 #[test]
 fn pulses_meet_their_rule_at_once_and_a_changed_tool_meets_another() {
-    for line in lines(&["pulse-5", "mutate"]) {
+    for line in lines(TRIALS, &["pulse-5", "mutate"]) {
         assert!(median(&line, "rule") <= 3.0, "{}", line.scene);
         assert!(median(&line, "honest refused") <= 0.003, "{}", line.scene);
         match line.scene.as_str() {
