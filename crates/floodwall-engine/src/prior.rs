@@ -196,7 +196,15 @@ mod tests {
         attrs[Attr::HeaderOrder] = ValueId(order);
         attrs[Attr::Claim] = claim;
         let kind = RequestKind::Page;
-        Record { at_ms: 0, source: order, attrs, kind, explained: false, passed: true }
+        Record {
+            at_ms: 0,
+            source: order,
+            attrs,
+            kind,
+            explained: false,
+            passed: true,
+            prompted: false,
+        }
     }
 
     #[test]
