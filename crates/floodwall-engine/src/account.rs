@@ -5,9 +5,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use floodwall_model::incident::{Counted, TimelineKind};
-use floodwall_model::{Handling, Incident, IncidentVerdict, Mode, Observation, Prefix, RuleRecord};
+use floodwall_model::{
+    Handling, Incident, IncidentVerdict, Mode, Observation, Prefix, RuleRecord, Wave,
+};
 
 use crate::distinct::Distinct;
+use crate::ending::Ending;
 use crate::heavy::HeavyHitters;
 use crate::rules::{ActiveRule, RuleBook};
 use crate::window::WindowStats;
@@ -66,6 +69,8 @@ impl Account {
                 totals.would_stop += 1;
                 totals.attack_reached_origin += 1;
             }
+            // How many they were stands with their rule.
+            Handling::HeldBack(_) => totals.passed += 1,
             Handling::Blocked(_) => totals.blocked += 1,
             Handling::Throttled(_) => totals.throttled += 1,
             Handling::Refused(_) => totals.refused += 1,
@@ -104,6 +109,31 @@ impl Account {
         self.last_active_ms = window.now_ms;
     }
 
+    /// Takes up the account again: the attack came back.
+    pub fn reopen(&mut self, now_ms: u64) {
+        let pause_s = now_ms.saturating_sub(self.last_active_ms) / 1_000;
+        let note = format!(
+            "incident reopened: the attack came back after {} minutes and {} seconds",
+            pause_s / 60,
+            pause_s % 60
+        );
+        self.incident.closed_at_ms = None;
+        self.incident.note(now_ms, TimelineKind::Opened, note);
+        self.last_active_ms = now_ms;
+    }
+
+    /// A rule came into force when none was.
+    pub fn wave_began(&mut self, began_at_ms: u64, now_ms: u64) {
+        self.incident.add_wave(Wave { began_at_ms, met_at_ms: now_ms, ended_at_ms: None });
+    }
+
+    /// No rule is in force any more; the last match was at `ended_at_ms`.
+    pub fn wave_ended(&mut self, ended_at_ms: u64) {
+        if let Some(wave) = self.incident.waves.last_mut() {
+            wave.ended_at_ms.get_or_insert(ended_at_ms);
+        }
+    }
+
     /// When something was last alarming or a rule in force, ms.
     pub const fn last_active_ms(&self) -> u64 {
         self.last_active_ms
@@ -133,29 +163,54 @@ impl Account {
             first_at_ms: now_ms,
             ended_at_ms: None,
             ended_why: None,
+            returns: 0,
             matched: 0,
             projected: rule.projected,
             measured: Default::default(),
+            live: Default::default(),
             evidence: rule.evidence.clone(),
         });
     }
 
     /// Records that a rule went out of force.
-    pub fn rule_ended(&mut self, id: floodwall_model::RuleId, why: &str, now_ms: u64) {
+    pub fn rule_ended(&mut self, active: &ActiveRule, why: Ending, now_ms: u64) {
+        let (id, why) = (active.rule.id, why.words());
         self.incident.note(now_ms, TimelineKind::RuleEnded, format!("rule {id} ended ({why})"));
+        self.read_rule(active);
         if let Some(record) = self.incident.rule_mut(id) {
             record.ended_at_ms = Some(now_ms);
-            record.ended_why = Some(why.to_owned());
+            record.ended_why = Some(why);
         }
+    }
+
+    /// Records that a rule which had been put aside came into force again.
+    pub fn rule_back(&mut self, active: &ActiveRule, mode: Mode, now_ms: u64) {
+        let id = active.rule.id;
+        let Some(record) = self.incident.rule_mut(id) else {
+            // Its earlier waves are another incident's.
+            self.rule_placed(active, mode, 0, now_ms);
+            return;
+        };
+        (record.ended_at_ms, record.ended_why) = (None, None);
+        record.returns += 1;
+        let acted = if mode == Mode::Protect { "" } else { " in shadow (not carried out)" };
+        self.incident.note(
+            now_ms,
+            TimelineKind::RulePlaced,
+            format!("rule {id} is back{acted}: what it matches came again"),
+        );
     }
 
     /// Copies the rules' counts into the record.
     pub fn read_rules(&mut self, book: &RuleBook) {
-        for active in book.active() {
-            if let Some(record) = self.incident.rule_mut(active.rule.id) {
-                record.matched = active.matched;
-                record.measured = book.measured(active);
-            }
+        book.active().iter().for_each(|active| self.read_rule(active));
+    }
+
+    fn read_rule(&mut self, active: &ActiveRule) {
+        if let Some(record) = self.incident.rule_mut(active.rule.id) {
+            record.matched = active.matched;
+            record.measured = active.measured();
+            record.live = active.live();
         }
     }
 

@@ -13,6 +13,8 @@ pub struct EngineConfig {
     pub rule_ttl_ms: u64,
     /// An incident closes when nothing was alarming and no rule in force for so long, ms.
     pub incident_close_ms: u64,
+    /// An attack that comes back within so long after its incident closed is another wave of it, ms.
+    pub incident_merge_ms: u64,
     /// A rise that nothing was placed against is taken for the new normal after so long, ms.
     pub accept_rise_ms: u64,
     /// Records of past traffic without which nothing is placed.
@@ -30,6 +32,7 @@ impl Default for EngineConfig {
             source_slots: 1 << 18,
             rule_ttl_ms: 60_000,
             incident_close_ms: 600_000,
+            incident_merge_ms: 3_600_000,
             accept_rise_ms: 600_000,
             baseline_records_min: 200,
             next_incident_id: 1,

@@ -3,7 +3,11 @@
 //!
 //! It must never read a clock, open a file, start a thread or panic on anything in an observation.
 
+mod advice;
+mod backups;
+mod ladder;
 mod ledger;
+mod ready;
 mod recall;
 mod search;
 mod standing;
@@ -11,20 +15,23 @@ mod standing;
 use std::sync::Arc;
 
 use floodwall_model::{
-    Ban, CheckedPlan, Handling, Incident, Mode, Observation, Stage, ValueKey, ValueName,
+    Ban, CheckedPlan, Handling, Holdback, Incident, Mode, Observation, Stage, ValueKey, ValueName,
 };
 
 use crate::account::Account;
 use crate::alarm::Alarm;
 use crate::baseline::{Baseline, Frozen};
 use crate::config::EngineConfig;
+use crate::ending::Ending;
+use crate::goodput::Goodput;
 use crate::limits::PerSource;
 use crate::names::Names;
 use crate::onset::{Finding, Onset};
 use crate::random::Random;
 use crate::recent::Recent;
-use crate::rules::RuleBook;
+use crate::rules::{RuleBook, Surroundings};
 use crate::sources::Sources;
+use crate::stress::Stress;
 use crate::window::{Window, WindowStats};
 use crate::{bans, distinct::Distinct};
 
@@ -32,6 +39,10 @@ use crate::{bans, distinct::Distinct};
 const BANS_PER_STEP_MAX: usize = 2_000;
 /// An attack on banned sources goes on while the kernel drops at least this part of its peak.
 const KERNEL_ACTIVE_PART: u64 = 4;
+/// The kernel's counts are told about once in so long, ms.
+const KERNEL_TOLD_MS: u64 = 1_000;
+/// An attack on banned sources is over when it was not told of for so long, ms.
+const KERNEL_ACTIVE_MS: u64 = 2_500 + KERNEL_TOLD_MS;
 /// A frozen past is used again for so long, ms, unless it has grown by a tenth since.
 const FROZEN_FRESH_MS: u64 = 60_000;
 /// A rise this small, as a multiple of what was expected plus a constant, requests/s, …
@@ -59,6 +70,11 @@ pub struct Engine {
     config: EngineConfig,
     key: ValueKey,
     random: Random,
+    holdback: Holdback,
+    goodput: Goodput,
+    stress: Stress,
+    /// The origin was not calm at some moment of the open alarm.
+    suffered: bool,
     now_ms: u64,
     epoch_ms: u64,
     started: bool,
@@ -75,6 +91,8 @@ pub struct Engine {
     frozen: Option<(u64, usize, Arc<Frozen>)>,
     book: RuleBook,
     account: Option<Account>,
+    /// The last attack's account, while its next wave would belong to it.
+    closed: Option<Account>,
     next_incident_id: u64,
     stored_ms: u64,
     kernel_drop_ms: Option<u64>,
@@ -88,10 +106,15 @@ pub struct Engine {
 
 impl Engine {
     /// An engine that has learned nothing. `key` is the key under which the observers make ids; the
-    /// engine gives sources their pseudonyms with it and never makes an id of a value itself.
+    /// engine gives sources their pseudonyms with it and chooses by it whom rules let through for a
+    /// trial; it never makes an id of a value itself.
     pub fn new(config: EngineConfig, key: ValueKey, seed: u64) -> Engine {
         Engine {
             random: Random::new(seed),
+            holdback: Holdback::new(key),
+            goodput: Goodput::default(),
+            stress: Stress::Calm,
+            suffered: false,
             now_ms: 0,
             epoch_ms: 0,
             started: false,
@@ -109,6 +132,7 @@ impl Engine {
             frozen: None,
             book: RuleBook::new(config.rule_ids),
             account: None,
+            closed: None,
             next_incident_id: config.next_incident_id,
             stored_ms: 0,
             kernel_drop_ms: None,
@@ -142,9 +166,19 @@ impl Engine {
         self.kernel_peak = self.kernel_peak.max(lately);
         // Connections that an attack left behind go on repeating themselves for minutes.
         if lately > 0 && lately >= self.kernel_peak / KERNEL_ACTIVE_PART {
-            self.kernel_drop_ms = Some(self.now_ms);
+            // It was told now and happened in the second before.
+            self.kernel_drop_ms = Some(self.now_ms.saturating_sub(KERNEL_TOLD_MS));
         }
         self.kernel_dropped = Some(packets);
+    }
+
+    /// Tells how the site behind is doing. Called about once a second.
+    pub fn origin_stress(&mut self, stress: Stress) {
+        if stress == Stress::Critical || self.stress == Stress::Critical {
+            self.book.touch();
+        }
+        self.stress = stress;
+        self.suffered |= stress > Stress::Calm;
     }
 
     /// Tells how many observations were lost on the way here.
@@ -170,18 +204,22 @@ impl Engine {
         }
         let (arrived, unprompted) = self.measure(observations, &mut effects);
         self.stats = self.window.tick(self.now_ms, arrived, unprompted);
+        self.goodput.tick(interval_s, self.alarm.is_none());
         let finding = self.onset.tick(&self.stats, interval_s, self.alarm.is_none());
         self.alarm_tick(finding);
+        self.rearm(arrived, interval_s);
         self.search();
         self.judge();
+        self.find_backup();
         self.rules_tick(interval_s);
         self.account_tick(&mut effects);
         if self.alarm.is_none() {
             self.baseline.learn(self.now_ms, &self.sources, &mut self.random);
         }
-        if let Some(plan) =
-            self.book.publish(self.config.mode, self.now_ms, self.config.rule_ttl_ms)
-        {
+        // Beyond its limit the origin gets nothing that could be kept from it.
+        let holdback = (self.stress < Stress::Critical).then_some(self.holdback);
+        let (mode, ttl_ms) = (self.config.mode, self.config.rule_ttl_ms);
+        if let Some(plan) = self.book.publish(mode, holdback, self.now_ms, ttl_ms) {
             effects.push(Effect::Publish(Arc::new(plan)));
         }
         effects
@@ -203,7 +241,9 @@ impl Engine {
             if observation.stage == Stage::Finished {
                 // It was let through when it came and met its rule while it waited.
                 if let Handling::Blocked(_) = observation.handling {
-                    self.book.note(observation.handling, false);
+                    if let Some(id) = observation.handling.rule() {
+                        self.book.note_late(id);
+                    }
                     if let Some(account) = &mut self.account {
                         account.note_blocked_late(self.now_ms);
                     }
@@ -231,7 +271,10 @@ impl Engine {
             }
             self.recent.offer(observation, prompted, &mut self.random);
             self.distinct.insert(observation.source.key());
-            self.book.note(observation.handling, visitor);
+            self.book.note(observation, visitor, now_ds);
+            if visitor && observation.handling.passed() {
+                self.goodput.count();
+            }
             if let Some(account) = &mut self.account {
                 account.note(observation);
             }
@@ -315,7 +358,7 @@ impl Engine {
 
     fn close_alarm(&mut self, rise_accepted: bool) {
         let Some(alarm) = self.alarm.take() else { return };
-        self.book.forget_withdrawn();
+        self.suffered = self.stress > Stress::Calm;
         let attacked = self.account.as_ref().is_some_and(|a| !a.incident().rules.is_empty());
         if attacked {
             self.baseline.discard_since(alarm.finding.onset_ms.saturating_sub(1_000));
@@ -328,24 +371,63 @@ impl Engine {
         }
     }
 
+    /// When the kernel last dropped much of what banned sources send, if it still does.
+    fn kernel_active_ms(&self) -> Option<u64> {
+        let lately = |at_ms: &u64| self.bans > 0 && self.now_ms < at_ms + KERNEL_ACTIVE_MS;
+        self.kernel_drop_ms.filter(lately)
+    }
+
     /// Whether the kernel still drops what banned sources send.
     fn kernel_active(&self) -> bool {
-        self.bans > 0 && self.kernel_drop_ms.is_some_and(|at_ms| self.now_ms < at_ms + 2_500)
+        self.kernel_active_ms().is_some()
     }
 
     /// Renews, expires and withdraws rules.
     fn rules_tick(&mut self, interval_s: f64) {
         let now_ms = self.now_ms;
-        let kernel_active = self.kernel_active();
         if let Some(account) = &mut self.account {
             account.read_rules(&self.book);
         }
-        let ended = self.book.tick(now_ms, interval_s, self.config.rule_ttl_ms, kernel_active);
-        for rule in ended {
+        self.book.judge_trials(&self.sources, self.now_ds());
+        let around = self.surroundings(interval_s);
+        let ended = self.book.tick(&around);
+        let last = !ended.is_empty() && self.book.active().is_empty();
+        if let (true, Some(at_ms), Some(account)) =
+            (last, self.book.matched_at_ms(), &mut self.account)
+        {
+            account.wave_ended(at_ms);
+        }
+        for ended in ended {
             if let Some(account) = &mut self.account {
-                account.rule_ended(rule.id, rule.why, now_ms);
+                account.rule_ended(&ended.active, ended.why, now_ms);
                 self.stored_ms = 0;
             }
+            if !ended.why.may_return()
+                && let Some(alarm) = &mut self.alarm
+            {
+                alarm.want_no_backups();
+            }
+            if let Ending::Demoted(_) = ended.why {
+                self.demote(&ended.active);
+            }
+        }
+    }
+
+    fn surroundings(&self, interval_s: f64) -> Surroundings {
+        let alarm = self.alarm.as_ref();
+        let expected_rps = alarm.map_or(self.onset.expected_rps(), |a| a.finding.expected_rps);
+        // Visitors who cannot reach a site that suffers are not a rule's doing.
+        let visitors = self.goodput.forecast().filter(|_| !self.suffered);
+        Surroundings {
+            now_ms: self.now_ms,
+            interval_s,
+            ttl_ms: self.config.rule_ttl_ms,
+            kernel_active_ms: self.kernel_active_ms(),
+            expected_rps,
+            excess_rps: (self.stats.per_10s_rps - expected_rps).max(0.0),
+            normal_behaving: alarm.map_or(0.0, |a| a.normal_behaving),
+            visitors,
+            visitors_fall_short: visitors.is_some() && self.goodput.falls_short(),
         }
     }
 }

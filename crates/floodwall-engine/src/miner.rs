@@ -106,6 +106,9 @@ pub struct Rise<'a> {
     pub expected_rps: f64,
     /// The past.
     pub past: &'a Frozen,
+    /// Attributes whose values the signature must not rest on; "never seen before" it may say of
+    /// them. For backups, which shall hold when these change.
+    pub without: &'a [Attr],
 }
 
 impl Rise<'_> {
@@ -200,7 +203,7 @@ pub fn validate(signature: &Signature, past: &Frozen) -> Collateral {
 /// The values of each attribute that rose most, and "unseen" where that rose.
 fn literals(rise: &Rise<'_>, memo: &mut Memo) -> Vec<Literal<Predicate>> {
     let mut all = Vec::new();
-    for attr in MINED {
+    for attr in MINED.into_iter().filter(|attr| !rise.without.contains(attr)) {
         for value in risen_values(rise, attr) {
             let is = |r: &Record| r.attrs[attr] == value;
             let predicate = Predicate::Is(attr, value);

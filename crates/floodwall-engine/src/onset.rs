@@ -188,6 +188,11 @@ impl Onset {
         self.all.expected_rps(self.age_s)
     }
 
+    /// Rate of requests that no page asked for, expected, requests/s.
+    pub fn expected_unprompted_rps(&self) -> f64 {
+        self.alone.expected_rps(self.age_s)
+    }
+
     /// The rate above which the total is remarkable, requests/s.
     pub fn upper_rps(&self) -> f64 {
         self.all.upper_rps(self.age_s, self.calm_rates.width())

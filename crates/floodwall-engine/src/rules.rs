@@ -1,14 +1,20 @@
-//! The rules in force and their lives: placed, renewed while they match, withdrawn when they hit
-//! visitors, ended when the attack is over.
+//! The rules in force and their lives: placed, renewed while they match, demoted or withdrawn when
+//! they hit visitors, put aside when their attack goes quiet, back when it is.
 
-use std::collections::HashSet;
+use std::collections::VecDeque;
 
-use floodwall_model::limits::RULES_MAX;
-use floodwall_model::plan::BLOCK_COLLATERAL_MAX;
+use floodwall_model::limits::{PLAN_VALID_MS, RULES_MAX};
 use floodwall_model::{
-    Action, Attrs, CheckedPlan, Collateral, Handling, KnownValues, Mode, Plan, Rejection, Rule,
-    RuleId, RuleIds, Signature,
+    Action, Attrs, CheckedPlan, Collateral, Forecast, Handling, Holdback, LiveEstimates, Mode,
+    Observation, Plan, Rejection, Rule, RuleId, RuleIds, Signature,
 };
+
+use crate::blamed::Blamed;
+use crate::ending::Ending;
+use crate::harm::{self, Verdict, Witness};
+use crate::sources::Sources;
+use crate::standby::{Arrivals, Kind, Standby, StandbyTable};
+use crate::trial::Trial;
 
 /// Time constant of a rule's matched rate, s.
 const MATCH_TRACK_S: f64 = 5.0;
@@ -16,12 +22,31 @@ const MATCH_TRACK_S: f64 = 5.0;
 const RENEW_BASELINE_FACTOR: f64 = 3.0;
 /// … and above this share of its own peak.
 const RENEW_PEAK_SHARE: f64 = 0.01;
-/// Plans are published again for renewed expiries at most this often, ms.
-const REPUBLISH_MS: u64 = 10_000;
-/// Measured collateral at which a rule is withdrawn: three times the cap (§ 3.6), …
-const WITHDRAW_SHARE: f64 = 3.0 * BLOCK_COLLATERAL_MAX;
-/// … and at least so many visitors' requests, so that chance does not decide.
-const WITHDRAW_HITS_MIN: u64 = 10;
+/// While rules are in force, the plan is published again this often, ms: well before the enforcers
+/// stop obeying it.
+const REPUBLISH_MS: u64 = 1_000;
+/// Harm beyond the cap that lasts so long demotes a rule, ms.
+const DEMOTE_AFTER_MS: u64 = 3_000;
+/// Visitors who stay away are laid to a rule's charge from this age of it on, ms, because an origin
+/// that was down needs as long to get its visitors back, …
+const MISSED_FROM_MS: u64 = 30_000;
+/// … and up to this age, ms: beyond, the day's course may be the reason.
+const MISSED_UNTIL_MS: u64 = 600_000;
+/// With more rules than this in force, one that explains next to nothing makes room. With fewer it
+/// costs nothing, and to take it away would let its share of the attack in.
+pub const RULES_AT_EASE: usize = 8;
+/// Next to nothing: this share of what arrives beyond expectation, …
+const IDLE_SHARE: f64 = 0.05;
+/// … for so long, ms.
+const IDLE_MS: u64 = 30_000;
+/// A rule that is needed again after a longer quiet than this meets another attack, ms: twice this
+/// is as long as a rule is ever kept ready.
+const PULSE_GAP_MS_MAX: u64 = 12 * 3_600_000;
+/// Signatures withdrawn lately that are remembered. When full: the oldest is forgotten; it would
+/// have to be found, judged and withdrawn anew.
+const WITHDRAWN_MAX: usize = 64;
+
+const _: () = assert!(REPUBLISH_MS * 2 < PLAN_VALID_MS);
 
 /// A rule in force.
 #[derive(Clone, Debug)]
@@ -32,34 +57,168 @@ pub struct ActiveRule {
     pub matched: u64,
     /// Requests of known visitors that it matched.
     visitor_hits: u64,
-    /// Visitors' requests counted in all before it was placed.
-    visitors_before: u64,
+    /// Visitors' requests counted in all while it was in force.
+    visitors_seen: u64,
     tick_matched: u64,
     matched_rps: f64,
     peak_rps: f64,
     normal_rps: f64,
+    matched_at_ms: u64,
+    trial: Trial,
+    /// Visitors came as usual when it was placed.
+    visitors_came: bool,
+    forecast: Option<Forecast>,
+    harmful_since_ms: Option<u64>,
+    idle_since_ms: Option<u64>,
+}
+
+/// What a tick knows beside the requests.
+#[derive(Copy, Clone, Debug)]
+pub struct Surroundings {
+    /// Time, ms.
+    pub now_ms: u64,
+    /// Length of the tick, s.
+    pub interval_s: f64,
+    /// How long a rule lives without requests that match, ms.
+    pub ttl_ms: u64,
+    /// When the kernel last dropped much of what banned sources send, which no rule sees any more,
+    /// ms; `None` if it no longer does.
+    pub kernel_active_ms: Option<u64>,
+    /// Requests/s expected of visitors.
+    pub expected_rps: f64,
+    /// Requests/s that arrive beyond that.
+    pub excess_rps: f64,
+    /// Share of visitors' sources that fetch what their pages need.
+    pub normal_behaving: f64,
+    /// Known visitors' requests that get through; `None` where it cannot be told.
+    pub visitors: Option<Forecast>,
+    /// Remarkably few of them do.
+    pub visitors_fall_short: bool,
+}
+
+impl ActiveRule {
+    /// A rule that matched `normal_rps` before the attack and matches `peak_rps` now.
+    pub fn new(rule: Rule, normal_rps: f64, peak_rps: f64, now_ms: u64) -> Self {
+        ActiveRule {
+            rule,
+            matched: 0,
+            visitor_hits: 0,
+            visitors_seen: 0,
+            tick_matched: 0,
+            matched_rps: 0.0,
+            peak_rps,
+            normal_rps,
+            matched_at_ms: now_ms,
+            trial: Trial::default(),
+            visitors_came: false,
+            forecast: None,
+            harmful_since_ms: None,
+            idle_since_ms: None,
+        }
+    }
+
+    /// Most it ever matched, and what it matched before the attack, requests/s.
+    pub const fn peak_and_normal_rps(&self) -> (f64, f64) {
+        (self.peak_rps, self.normal_rps)
+    }
+
+    /// Known visitors' requests that it matched, among all of theirs while it was in force.
+    pub const fn measured(&self) -> Collateral {
+        Collateral { hits: self.visitor_hits, records: self.visitors_seen }
+    }
+
+    /// What else was measured of whom it hits.
+    pub const fn live(&self) -> LiveEstimates {
+        LiveEstimates {
+            held_back_requests: self.trial.requests(),
+            held_back: self.trial.seen(),
+            visitors: self.forecast,
+        }
+    }
+
+    /// Ends a tick: what matched in it counts for its rates.
+    fn tick(&mut self, around: &Surroundings) {
+        let events = std::mem::take(&mut self.tick_matched) as f64;
+        let keep = (-around.interval_s / MATCH_TRACK_S).exp();
+        self.matched_rps = self.matched_rps * keep + events / MATCH_TRACK_S;
+        self.peak_rps = self.peak_rps.max(self.matched_rps);
+        let floor_rps =
+            (self.normal_rps * RENEW_BASELINE_FACTOR).max(self.peak_rps * RENEW_PEAK_SHARE);
+        let matches = events > 0.0 && self.matched_rps > floor_rps;
+        let needed_ms = if matches { Some(around.now_ms) } else { around.kernel_active_ms };
+        if let Some(at_ms) = needed_ms {
+            self.rule.expires_at_ms = self.rule.expires_at_ms.max(at_ms + around.ttl_ms);
+            self.matched_at_ms = self.matched_at_ms.max(at_ms);
+        }
+        if self.visitors_came {
+            self.forecast = around.visitors;
+        }
+    }
+
+    /// Whether it ends, and why.
+    fn ending(&mut self, around: &Surroundings, crowded: bool) -> Option<Ending> {
+        let now_ms = around.now_ms;
+        if self.rule.action == Action::Block {
+            match harm::judge(&self.witness(around)) {
+                Verdict::Gross(harm) => return Some(Ending::Withdrawn(harm)),
+                Verdict::Excess(harm) => {
+                    let since_ms = *self.harmful_since_ms.get_or_insert(now_ms);
+                    if now_ms >= since_ms + DEMOTE_AFTER_MS {
+                        return Some(Ending::Demoted(harm));
+                    }
+                }
+                Verdict::None => self.harmful_since_ms = None,
+            }
+        }
+        if self.rule.expires_at_ms <= now_ms {
+            return Some(Ending::Stopped);
+        }
+        let idle = crowded && self.matched_rps < IDLE_SHARE * around.excess_rps;
+        if !idle {
+            self.idle_since_ms = None;
+            return None;
+        }
+        let since_ms = *self.idle_since_ms.get_or_insert(now_ms);
+        (now_ms >= since_ms + IDLE_MS).then_some(Ending::Idle)
+    }
+
+    fn witness(&self, around: &Surroundings) -> Witness {
+        let age_ms = around.now_ms.saturating_sub(self.rule.placed_at_ms);
+        let answerable = (MISSED_FROM_MS..MISSED_UNTIL_MS).contains(&age_ms);
+        Witness {
+            visitors: self.measured(),
+            trial: self.trial.seen_lately(),
+            normal_behaving: around.normal_behaving,
+            matched_rps: self.matched_rps,
+            expected_rps: around.expected_rps,
+            visitors_missing: self.visitors_came && answerable && around.visitors_fall_short,
+        }
+    }
 }
 
 /// A rule that went out of force.
 #[derive(Clone, Debug)]
 pub struct EndedRule {
-    /// The rule's last state.
-    pub id: RuleId,
-    /// Why it ended, in words.
-    pub why: &'static str,
+    /// Its last state.
+    pub active: ActiveRule,
+    /// Why it ended.
+    pub why: Ending,
 }
 
-/// The rules in force.
+/// The rules in force, and those that wait.
 #[derive(Debug)]
 pub struct RuleBook {
     active: Vec<ActiveRule>,
-    withdrawn: HashSet<Signature>,
-    known: KnownValues,
+    standby: StandbyTable,
+    blamed: Blamed,
+    withdrawn: VecDeque<Signature>,
     ids: RuleIds,
     revision: u64,
-    visitors: u64,
     changed: bool,
     published_ms: u64,
+    /// When a rule last matched, ms, and the longest time until one was needed again.
+    matched_at_ms: Option<u64>,
+    gap_ms: u64,
 }
 
 impl RuleBook {
@@ -67,13 +226,15 @@ impl RuleBook {
     pub fn new(ids: RuleIds) -> Self {
         RuleBook {
             active: Vec::new(),
-            withdrawn: HashSet::new(),
-            known: KnownValues::none(),
+            standby: StandbyTable::default(),
+            blamed: Blamed::new(),
+            withdrawn: VecDeque::new(),
             ids,
             revision: 0,
-            visitors: 0,
             changed: true,
             published_ms: 0,
+            matched_at_ms: None,
+            gap_ms: 0,
         }
     }
 
@@ -82,9 +243,30 @@ impl RuleBook {
         &self.active
     }
 
+    /// The signatures that wait.
+    pub const fn standby(&self) -> &StandbyTable {
+        &self.standby
+    }
+
+    /// The sources that sent what a block rule matched.
+    pub const fn blamed(&self) -> &Blamed {
+        &self.blamed
+    }
+
+    /// Sources on trial for the rule that has most, most that fit, and those without room.
+    pub fn on_trial(&self) -> (usize, usize, u64) {
+        let all = self.active.iter().map(|a| a.trial.occupancy());
+        all.max_by_key(|(used, ..)| *used).unwrap_or_else(|| Trial::default().occupancy())
+    }
+
     /// Whether requests still come that a rule in force matches.
     pub fn matching(&self) -> bool {
         self.active.iter().any(|a| a.matched_rps > a.peak_rps * RENEW_PEAK_SHARE)
+    }
+
+    /// When a rule last matched, ms.
+    pub const fn matched_at_ms(&self) -> Option<u64> {
+        self.matched_at_ms
     }
 
     /// Whether a rule in force has this very signature.
@@ -92,10 +274,15 @@ impl RuleBook {
         self.active.iter().any(|a| a.rule.signature == *signature)
     }
 
+    /// Whether this very signature is in force, kept ready, or was withdrawn.
+    pub fn knows(&self, signature: &Signature) -> bool {
+        self.has(signature) || self.standby.has(signature) || self.withdrawn.contains(signature)
+    }
+
     /// Whether a block rule in force covers such requests, also those that came just before it.
     pub fn covers(&self, attrs: &Attrs) -> bool {
         let blocks = self.active.iter().filter(|a| a.rule.action == Action::Block);
-        blocks.map(|a| &a.rule.signature).any(|s| s.matches(attrs, &self.known))
+        blocks.map(|a| &a.rule).any(|rule| rule.matches(attrs))
     }
 
     /// The number the next rule will get.
@@ -105,14 +292,74 @@ impl RuleBook {
 
     /// Places `rule` if the whole plan with it passes the check. The rule's id must be
     /// [`Self::next_id`].
-    pub fn place(
+    pub fn place(&mut self, rule: Rule, normal_rps: f64, now_ms: u64) -> Result<(), Rejection> {
+        self.admit(ActiveRule::new(rule, normal_rps, 0.0, now_ms), now_ms)?;
+        self.ids.taken();
+        Ok(())
+    }
+
+    /// Puts a signature that waited in force, if the plan with it passes the check. `projected` is
+    /// its collateral measured anew; the worse of the two measurements counts.
+    pub fn rearm(
+        &mut self,
+        standby: Standby,
+        projected: Collateral,
+        now_ms: u64,
+        ttl_ms: u64,
+    ) -> Result<(), Rejection> {
+        let kind = standby.kind;
+        let mut active = standby.active.clone();
+        if projected.share() > active.rule.projected.share() {
+            active.rule.projected = projected;
+        }
+        active.rule.expires_at_ms = now_ms + ttl_ms;
+        active.matched_at_ms = now_ms;
+        active.matched_rps = active.peak_rps * RENEW_PEAK_SHARE * 2.0;
+        if kind == Kind::Backup {
+            active.rule.id = self.ids.next();
+            active.rule.placed_at_ms = now_ms;
+        }
+        match self.admit(active, now_ms) {
+            Ok(()) if kind == Kind::Backup => self.ids.taken(),
+            Err(Rejection::TooManyRules) => {
+                self.standby.put_back(standby);
+                return Err(Rejection::TooManyRules);
+            }
+            Ok(()) => {}
+            Err(why) => return Err(why),
+        }
+        Ok(())
+    }
+
+    /// Keeps `rule` ready as a backup, if the plan with it would pass the check now.
+    pub fn keep_backup(
         &mut self,
         rule: Rule,
-        known: &KnownValues,
-        normal_rps: f64,
+        (normal_rps, found_rps): (f64, f64),
         now_ms: u64,
     ) -> Result<(), Rejection> {
-        if self.withdrawn.contains(&rule.signature) {
+        self.try_with(&rule, now_ms)?;
+        self.standby.keep_backup(ActiveRule::new(rule, normal_rps, found_rps, now_ms), now_ms);
+        Ok(())
+    }
+
+    fn admit(&mut self, active: ActiveRule, now_ms: u64) -> Result<(), Rejection> {
+        self.try_with(&active.rule, now_ms)?;
+        if let (true, Some(at_ms)) = (self.active.is_empty(), self.matched_at_ms) {
+            let gap_ms = now_ms.saturating_sub(at_ms);
+            if gap_ms <= PULSE_GAP_MS_MAX {
+                self.gap_ms = self.gap_ms.max(gap_ms);
+            }
+        }
+        self.standby.remove(&active.rule.signature);
+        self.matched_at_ms = Some(now_ms);
+        self.active.push(active);
+        self.changed = true;
+        Ok(())
+    }
+
+    fn try_with(&self, rule: &Rule, now_ms: u64) -> Result<(), Rejection> {
+        if rule.action == Action::Block && self.withdrawn.contains(&rule.signature) {
             return Err(Rejection::Collateral);
         }
         if self.active.len() >= RULES_MAX {
@@ -121,89 +368,107 @@ impl RuleBook {
         let mut rules = self.rules();
         rules.push(rule.clone());
         let trial = Plan { made_at_ms: now_ms, rules, ..Plan::default() };
-        if let Some(rejected) = trial.check().1.into_iter().find(|r| r.rule.id == rule.id) {
-            return Err(rejected.why);
+        match trial.check().1.into_iter().find(|r| r.rule.id == rule.id) {
+            Some(rejected) => Err(rejected.why),
+            None => Ok(()),
         }
-        self.known = known.clone();
-        self.ids.taken();
-        self.changed = true;
-        self.active.push(ActiveRule {
-            rule,
-            matched: 0,
-            visitor_hits: 0,
-            visitors_before: self.visitors,
-            tick_matched: 0,
-            matched_rps: 0.0,
-            peak_rps: 0.0,
-            normal_rps,
-        });
-        Ok(())
     }
 
     /// Takes note of a request that arrived; `visitor` if its source is known to be one.
-    pub fn note(&mut self, handling: Handling, visitor: bool) {
-        self.visitors += u64::from(visitor);
-        if let Some(id) = handling.rule()
-            && let Some(active) = self.active.iter_mut().find(|a| a.rule.id == id)
-        {
+    pub fn note(&mut self, observation: &Observation, visitor: bool, now_ds: u32) {
+        // Who is let through for a trial is the trial's to judge: whoever finds out that he is could
+        // otherwise speak against the rule in two voices.
+        let visitor = visitor && !matches!(observation.handling, Handling::HeldBack(_));
+        if visitor {
+            self.active.iter_mut().for_each(|a| a.visitors_seen += 1);
+        }
+        let Some(id) = observation.handling.rule() else {
+            if !self.standby.is_empty() {
+                self.standby.watch(&observation.attrs, observation.source.key(), &self.blamed);
+            }
+            return;
+        };
+        if let Some(active) = self.active.iter_mut().find(|a| a.rule.id == id) {
             active.matched += 1;
             active.tick_matched += 1;
             active.visitor_hits += u64::from(visitor);
+            if let Handling::HeldBack(_) = observation.handling {
+                active.trial.note(observation, now_ds);
+            }
+            if active.rule.action == Action::Block {
+                self.blamed.insert(observation.source.key());
+            }
         }
     }
 
-    /// Known visitors' requests that a rule matched, among all of theirs while it was in force.
-    pub fn measured(&self, active: &ActiveRule) -> Collateral {
-        Collateral { hits: active.visitor_hits, records: self.visitors - active.visitors_before }
+    /// A request that had been let through met the rule while it waited.
+    pub fn note_late(&mut self, id: RuleId) {
+        if let Some(active) = self.active.iter_mut().find(|a| a.rule.id == id) {
+            active.matched += 1;
+            active.tick_matched += 1;
+        }
     }
 
-    /// Ends a tick: renews what still matches, returns what went out of force. `kernel_active`
-    /// says that the kernel still drops what banned sources send, which no rule sees any more.
-    pub fn tick(
-        &mut self,
-        now_ms: u64,
-        interval_s: f64,
-        ttl_ms: u64,
-        kernel_active: bool,
-    ) -> Vec<EndedRule> {
-        let visitors = self.visitors;
+    /// Signatures that waited and whose attack is back, taken out of their table. Ends the table's
+    /// tick.
+    pub fn due(&mut self, arrivals: Arrivals, now_ms: u64) -> Vec<Standby> {
+        let in_force = !self.active.is_empty();
+        let due = self.standby.tick(arrivals, in_force, now_ms);
+        if due.is_empty() && !in_force && self.standby.is_empty() {
+            self.blamed.clear();
+        }
+        due
+    }
+
+    /// Judges the sources that rules let through for a trial.
+    pub fn judge_trials(&mut self, sources: &Sources, now_ds: u32) {
+        self.active.iter_mut().for_each(|a| a.trial.judge(sources, now_ds));
+    }
+
+    /// Ends a tick: renews what still matches, returns what went out of force.
+    pub fn tick(&mut self, around: &Surroundings) -> Vec<EndedRule> {
         let mut ended = Vec::new();
-        for active in &mut self.active {
-            let events = std::mem::take(&mut active.tick_matched) as f64;
-            let keep = (-interval_s / MATCH_TRACK_S).exp();
-            active.matched_rps = active.matched_rps * keep + events / MATCH_TRACK_S;
-            active.peak_rps = active.peak_rps.max(active.matched_rps);
-            let floor_rps =
-                (active.normal_rps * RENEW_BASELINE_FACTOR).max(active.peak_rps * RENEW_PEAK_SHARE);
-            if events > 0.0 && active.matched_rps > floor_rps || kernel_active {
-                active.rule.expires_at_ms = now_ms + ttl_ms;
-            }
-            let records = visitors - active.visitors_before;
-            let hits = Collateral { hits: active.visitor_hits, records };
-            let hurts = active.rule.action == Action::Block
-                && hits.hits >= WITHDRAW_HITS_MIN
-                && hits.share() > WITHDRAW_SHARE;
-            if hurts {
-                self.withdrawn.insert(active.rule.signature.clone());
-                ended.push(EndedRule {
-                    id: active.rule.id,
-                    why: "withdrawn: it hit requests of known visitors",
-                });
-            } else if active.rule.expires_at_ms <= now_ms {
-                ended.push(EndedRule {
-                    id: active.rule.id,
-                    why: "expired: what it matches has stopped",
-                });
+        let crowded = self.active.len() > RULES_AT_EASE;
+        let mut kept = Vec::with_capacity(self.active.len());
+        for mut active in std::mem::take(&mut self.active) {
+            active.tick(around);
+            self.matched_at_ms = self.matched_at_ms.max(Some(active.matched_at_ms));
+            match active.ending(around, crowded) {
+                Some(why) => ended.push(EndedRule { active, why }),
+                None => kept.push(active),
             }
         }
-        if !ended.is_empty() {
-            self.active.retain(|a| ended.iter().all(|e| e.id != a.rule.id));
+        self.active = kept;
+        for EndedRule { active, why } in &ended {
             self.changed = true;
+            if !why.may_return() {
+                // Its backups describe the same requests by other marks.
+                self.standby.forget_backups();
+                self.withdraw(&active.rule.signature);
+            } else if active.matched > 0 {
+                self.standby.put_to_sleep(active.clone(), self.gap_ms, around.now_ms);
+            }
         }
         ended
     }
 
-    /// Forgets withdrawn signatures: the rise they belonged to is over.
+    /// The rule placed last came when visitors did as usual: should they stay away from now on, it
+    /// will have to do with it.
+    pub fn visitors_came(&mut self) {
+        if let Some(active) = self.active.last_mut() {
+            active.visitors_came = true;
+        }
+    }
+
+    fn withdraw(&mut self, signature: &Signature) {
+        self.standby.remove(signature);
+        if self.withdrawn.len() == WITHDRAWN_MAX {
+            self.withdrawn.pop_front();
+        }
+        self.withdrawn.push_back(signature.clone());
+    }
+
+    /// Forgets withdrawn signatures: the incident they belonged to is over.
     pub fn forget_withdrawn(&mut self) {
         self.withdrawn.clear();
     }
@@ -214,8 +479,14 @@ impl RuleBook {
     }
 
     /// The plan to publish, if there is anything new to say.
-    pub fn publish(&mut self, mode: Mode, now_ms: u64, ttl_ms: u64) -> Option<CheckedPlan> {
-        // Enforcers obey the expiry they were told, so the new one must reach them well before.
+    pub fn publish(
+        &mut self,
+        mode: Mode,
+        holdback: Option<Holdback>,
+        now_ms: u64,
+        ttl_ms: u64,
+    ) -> Option<CheckedPlan> {
+        // Enforcers obey the ends they were told, so the new ones must reach them well before.
         let every_ms = REPUBLISH_MS.min(ttl_ms / 4);
         let renewal = !self.active.is_empty() && now_ms >= self.published_ms + every_ms;
         if !self.changed && !renewal {
@@ -229,7 +500,8 @@ impl RuleBook {
             made_at_ms: now_ms,
             mode,
             rules: self.rules(),
-            known: self.known.clone(),
+            valid_until_ms: Some(now_ms + PLAN_VALID_MS),
+            holdback,
         };
         Some(plan.check().0)
     }
@@ -240,106 +512,4 @@ impl RuleBook {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use floodwall_model::{Attr, Evidence, Family, Predicate, ValueId};
-
-    const TTL_MS: u64 = 60_000;
-
-    fn rule(book: &RuleBook, now_ms: u64) -> Rule {
-        let evidence = |family| Evidence { family, log_odds: 3.0, statement: String::new() };
-        Rule {
-            id: book.next_id(),
-            signature: Signature::new(vec![Predicate::Is(Attr::UserAgent, ValueId(7))]),
-            action: Action::Block,
-            words: String::new(),
-            predicates: Vec::new(),
-            projected: Collateral { hits: 0, records: 30_000 },
-            evidence: vec![evidence(Family::Implementation), evidence(Family::Behaviour)],
-            placed_at_ms: now_ms,
-            expires_at_ms: now_ms + TTL_MS,
-        }
-    }
-
-    fn book_with_a_rule() -> RuleBook {
-        let mut book = RuleBook::new(RuleIds::default());
-        let sound = rule(&book, 0);
-        book.place(sound, &KnownValues::none(), 0.0, 0).unwrap();
-        book
-    }
-
-    #[test]
-    fn a_rule_lives_while_it_matches_and_ends_a_minute_after() {
-        let mut book = book_with_a_rule();
-        let mut now_ms = 0;
-        for _ in 0..3_000 {
-            now_ms += 100;
-            for _ in 0..10 {
-                book.note(Handling::Blocked(RuleId(1)), false);
-            }
-            assert!(book.tick(now_ms, 0.1, TTL_MS, false).is_empty());
-        }
-        let stopped_ms = now_ms;
-        while book.tick(now_ms, 0.1, TTL_MS, false).is_empty() {
-            now_ms += 100;
-        }
-        assert!(now_ms - stopped_ms <= TTL_MS, "{}", now_ms - stopped_ms);
-    }
-
-    #[test]
-    fn a_rule_that_hits_visitors_is_withdrawn_and_not_placed_again() {
-        let mut book = book_with_a_rule();
-        for _ in 0..WITHDRAW_HITS_MIN {
-            book.note(Handling::Blocked(RuleId(1)), true);
-        }
-        for _ in 0..100 {
-            book.note(Handling::Passed, true);
-        }
-        let ended = book.tick(100, 0.1, TTL_MS, false);
-        assert!(ended[0].why.starts_with("withdrawn"));
-        let again = rule(&book, 100);
-        assert_eq!(book.place(again, &KnownValues::none(), 0.0, 100), Err(Rejection::Collateral));
-    }
-
-    #[test]
-    fn while_the_kernel_drops_banned_sources_the_rule_stays() {
-        let mut book = book_with_a_rule();
-        for tick in 1..=1_200 {
-            assert!(book.tick(tick * 100, 0.1, TTL_MS, true).is_empty());
-        }
-    }
-
-    #[test]
-    fn a_plan_is_published_when_something_changed_and_for_renewals() {
-        let mut book = book_with_a_rule();
-        assert_eq!(book.publish(Mode::Protect, 0, TTL_MS).unwrap().rules().len(), 1);
-        assert!(book.publish(Mode::Protect, 100, TTL_MS).is_none());
-        assert!(book.publish(Mode::Protect, REPUBLISH_MS, TTL_MS).is_some());
-    }
-
-    /// A demo with rules that live four seconds lost them every time: renewals were published every
-    /// ten, and the gateway obeyed the expiry it knew.
-    #[test]
-    fn a_renewal_reaches_the_enforcers_before_the_expiry_they_know() {
-        const SHORT_TTL_MS: u64 = 4_000;
-        let mut book = book_with_a_rule();
-        let mut told_ms = 0;
-        for tick in 1..=600 {
-            let now_ms = tick * 100;
-            book.note(Handling::Blocked(RuleId(1)), false);
-            book.tick(now_ms, 0.1, SHORT_TTL_MS, false);
-            if let Some(plan) = book.publish(Mode::Protect, now_ms, SHORT_TTL_MS) {
-                told_ms = plan.rules()[0].expires_at_ms;
-            }
-            assert!(told_ms > now_ms, "at {now_ms} the enforcers know {told_ms}");
-        }
-    }
-
-    #[test]
-    fn an_unsound_rule_is_not_placed() {
-        let mut book = RuleBook::new(RuleIds::default());
-        let mut unsound = rule(&book, 0);
-        unsound.evidence.pop();
-        assert_eq!(book.place(unsound, &KnownValues::none(), 0.0, 0), Err(Rejection::OneFamily));
-    }
-}
+mod tests;

@@ -20,6 +20,10 @@ const FOLLOW_UPS_MAX: u16 = 128;
 /// Who is seen over more than this, in tenths of a second, stayed: ten minutes.
 const STAYED_DS: u32 = 6_000;
 
+/// Blocked requests with a longer silence between them are no streak, tenths of a second: a monitor
+/// that asks once an hour is not an attack that keeps coming.
+const STREAK_GAP_DS: u32 = 600;
+
 /// What is known of one source. Times are tenths of a second since the engine's epoch, from 1.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct SourceState {
@@ -62,7 +66,12 @@ impl SourceState {
     /// Whether it did so with this very user agent: an address may be shared by a visitor and a
     /// bot, and the bot must not lend from the visitor's good name.
     pub fn engaged_as(&self, observation: &Observation) -> bool {
-        self.engaged && self.engaged_agent == agent_tag(observation)
+        self.engaged_with(agent_tag(observation))
+    }
+
+    /// The same for the user agent with this [`agent_tag`].
+    pub const fn engaged_with(&self, tag: u32) -> bool {
+        self.engaged && self.engaged_agent == tag
     }
 
     /// Whether the source behaved like a browser with this very user agent, and either stayed for
@@ -158,6 +167,9 @@ impl Sources {
     ) -> (&mut SourceState, FinishedWindow) {
         let slot = self.slot_for(observation.source.key(), now_ds);
         let state = &mut self.slots[slot];
+        if now_ds.saturating_sub(state.last_ds) > STREAK_GAP_DS {
+            state.blocked = 0;
+        }
         state.last_ds = now_ds;
         note_page_answer(state, observation, now_ds);
         if observation.stage == Stage::Finished {
@@ -245,7 +257,8 @@ fn note_cookie(state: &mut SourceState, observation: &Observation) {
     }
 }
 
-fn agent_tag(observation: &Observation) -> u32 {
+/// What is kept of a user agent: the low half of its id.
+pub fn agent_tag(observation: &Observation) -> u32 {
     observation.attrs[Attr::UserAgent].0 as u32
 }
 
@@ -352,6 +365,18 @@ mod tests {
         assert_eq!(sources.find(blocked.source.key()).unwrap().blocked_streak(), (3, 20));
         sources.observe(&observation(1, RequestKind::Page, Handling::Passed), 40);
         assert_eq!(sources.find(blocked.source.key()).unwrap().blocked_streak().0, 0);
+    }
+
+    /// Four blocked requests over six seconds are a ban's schedule; three on Monday and one on Tuesday
+    /// were one, too.
+    #[test]
+    fn blocked_requests_hours_apart_are_no_streak() {
+        let mut sources = Sources::new(64);
+        let blocked = observation(1, RequestKind::Page, Handling::Blocked(RuleId(1)));
+        for hour in 0..10 {
+            let (state, _) = sources.observe(&blocked, 10 + hour * 36_000);
+            assert_eq!(state.blocked_streak().0, 1, "hour {hour}");
+        }
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub struct EngineStatus {
     pub nothing_placed_because: Option<String>,
     /// The rules in force and how many requests each matched.
     pub rules: Vec<(Rule, u64)>,
+    /// The rules that would come into force at once if their attack came back, and the backups of
+    /// those in force.
+    pub ready: Vec<Rule>,
     /// The open incident's number.
     pub incident: Option<u64>,
     /// Bans proposed since the start.

@@ -67,6 +67,11 @@ fn a_perfect_mimic_is_not_answered_with_an_invented_rule() {
         println!("{score:#?}");
         assert_eq!(score.block_rules, 0, "no signature exists, so none may be made up");
         assert_eq!(score.refused_share(Label::Honest), 0.0);
+        // It is on record as what it is, with what would help.
+        let incident = score.incidents.values().next().expect("an incident");
+        let advice = incident.advice.join(" ");
+        assert!(advice.contains("No signature tells these requests from visitors'"), "{advice}");
+        assert!(advice.contains("few sources send more than visitors do"), "{advice}");
     });
 }
 

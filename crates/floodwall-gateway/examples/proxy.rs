@@ -14,8 +14,8 @@ use arc_swap::ArcSwap;
 use floodwall_gateway::{BanBoard, Gateway, GatewayConfig, Limits, Links, Listener, Origin, Site};
 use floodwall_model::limits::RULE_TTL_MS_MAX;
 use floodwall_model::{
-    Action, Attr, CheckedPlan, Collateral, Evidence, Family, Mode, ObservationBatch, Plan,
-    Predicate, Rule, RuleId, Signature, ValueKey,
+    Action, Attr, CheckedPlan, Collateral, Evidence, Family, KnownValues, Mode, ObservationBatch,
+    Plan, Predicate, Rule, RuleId, Signature, ValueKey,
 };
 
 const KEY: ValueKey = ValueKey::new(1, 2);
@@ -29,6 +29,7 @@ fn blocking(agent: &str) -> CheckedPlan {
     let rule = Rule {
         id: RuleId(1),
         signature: Signature::new(vec![Predicate::Is(Attr::UserAgent, agent)]),
+        known: KnownValues::none(),
         action: Action::Block,
         words: String::new(),
         predicates: Vec::new(),

@@ -83,6 +83,8 @@ counters! {
     passed;
     /// Requests that a rule in shadow would have refused.
     would_refuse;
+    /// Requests that a block rule let through for a trial.
+    held_back;
     /// Bytes read from clients, decrypted.
     bytes_in;
     /// Bytes written to clients, before encryption.

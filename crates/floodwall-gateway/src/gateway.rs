@@ -15,6 +15,7 @@ use rustls::server::ProducesTickets;
 use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use crate::clock::now_ms;
 use crate::config::{GatewayConfig, Links, Listener};
 use crate::connection_table::ConnectionTable;
 use crate::counters::{Counters, CountersSnapshot};
@@ -23,6 +24,7 @@ use crate::error::{ReloadError, StartError};
 use crate::listen::{self, OpenListener};
 use crate::snapshot::{OriginNumbers, Snapshot};
 use crate::throttle::ThrottleTable;
+use crate::trial::TrialBudget;
 use crate::worker::{self, Command, Shared};
 
 /// How often a drain looks whether the workers have ended.
@@ -81,6 +83,7 @@ impl Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             links,
             throttle: ThrottleTable::new(),
+            trial: TrialBudget::new(now_ms()),
             connections: Arc::new(ConnectionTable::new(connections_max)),
             tunnels: AtomicUsize::new(0),
         });

@@ -38,6 +38,7 @@ mod pipeline;
 mod snapshot;
 mod throttle;
 mod transport;
+mod trial;
 mod upstream;
 mod worker;
 

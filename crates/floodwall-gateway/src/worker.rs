@@ -25,6 +25,7 @@ use crate::deadlines::{Deadlines, TICK_MS};
 use crate::observer::Observer;
 use crate::snapshot::Snapshot;
 use crate::throttle::ThrottleTable;
+use crate::trial::TrialBudget;
 use crate::upstream::Origins;
 
 /// Bytes read from a socket at once. One such buffer per worker serves all its connections.
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) snapshot: ArcSwap<Snapshot>,
     pub(crate) links: Links,
     pub(crate) throttle: ThrottleTable,
+    pub(crate) trial: TrialBudget,
     pub(crate) connections: Arc<ConnectionTable>,
     pub(crate) tunnels: AtomicUsize,
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{INCIDENT_RULES_MAX, TIMELINE_ENTRIES_MAX};
+use crate::limits::{INCIDENT_RULES_MAX, INCIDENT_WAVES_MAX, TIMELINE_ENTRIES_MAX};
 use crate::packet::PacketAccount;
 use crate::plan::{Action, Collateral, Evidence, Mode, RuleId};
 
@@ -75,6 +75,9 @@ pub struct RuleRecord {
     pub ended_at_ms: Option<u64>,
     /// Why it went out of force.
     pub ended_why: Option<String>,
+    /// How often it came back after its attack had gone quiet.
+    #[serde(default)]
+    pub returns: u32,
     /// Requests matched while in force.
     pub matched: u64,
     /// Honest traffic it would have hit before onset.
@@ -82,8 +85,34 @@ pub struct RuleRecord {
     /// Requests matched that came from sources which had behaved like people before
     /// (`hits`), among all requests of such sources while the rule was in force (`records`).
     pub measured: Collateral,
+    /// What else was measured of whom it hits.
+    #[serde(default)]
+    pub live: LiveEstimates,
     /// Why it was placed.
     pub evidence: Vec<Evidence>,
+}
+
+/// What was expected, and what came, requests/s.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Expected.
+    pub expected_rps: f64,
+    /// Came.
+    pub observed_rps: f64,
+}
+
+/// Whom a rule hits, as measured while it was in force, beside [`RuleRecord::measured`].
+#[derive(Copy, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LiveEstimates {
+    /// Requests let through for a trial although the rule matched them.
+    pub held_back_requests: u64,
+    /// Sources let through for a trial that had time to behave (`records`), and those of them that
+    /// went on as visitors do (`hits`).
+    pub held_back: Collateral,
+    /// Requests of known visitors that reached the site; `None` where it cannot be told because too
+    /// little was known before, or because the site itself suffered.
+    pub visitors: Option<Forecast>,
 }
 
 /// What a timeline entry tells.
@@ -128,6 +157,17 @@ pub struct Counted {
     pub name: String,
     /// Requests in the sampled excess.
     pub share: f64,
+}
+
+/// One wave of an attack: from its first sign until nothing matched any more.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Wave {
+    /// Its first sign, ms since the epoch.
+    pub began_at_ms: u64,
+    /// When the first rule against it was in force, ms since the epoch.
+    pub met_at_ms: u64,
+    /// When a rule last matched; `None` while rules are in force.
+    pub ended_at_ms: Option<u64>,
 }
 
 /// One incident. A field that an older record lacks reads as its default.
@@ -176,6 +216,12 @@ pub struct Incident {
     pub rules: Vec<RuleRecord>,
     /// Rules beyond [`INCIDENT_RULES_MAX`], not recorded one by one.
     pub rules_left_out: u64,
+    /// The waves it came in, oldest first. Waves less than an hour apart are one incident.
+    pub waves: Vec<Wave>,
+    /// Waves beyond [`INCIDENT_WAVES_MAX`].
+    pub waves_left_out: u64,
+    /// What would help, where rules do not, in words.
+    pub advice: Vec<String>,
     /// What happened, oldest first.
     pub timeline: Vec<TimelineEntry>,
     /// Entries beyond [`TIMELINE_ENTRIES_MAX`].
@@ -200,6 +246,15 @@ impl Incident {
             self.rules.push(record);
         } else {
             self.rules_left_out += 1;
+        }
+    }
+
+    /// Adds a wave, or counts it when there are too many.
+    pub fn add_wave(&mut self, wave: Wave) {
+        if self.waves.len() < INCIDENT_WAVES_MAX {
+            self.waves.push(wave);
+        } else {
+            self.waves_left_out += 1;
         }
     }
 

@@ -11,6 +11,7 @@
 pub mod ban;
 pub mod bucket;
 pub mod claim;
+pub mod holdback;
 pub mod incident;
 pub mod limits;
 pub mod observation;
@@ -26,7 +27,11 @@ pub mod value;
 pub use ban::{Ban, BanRefusal, CheckedBan, Protected};
 pub use bucket::TokenBucket;
 pub use claim::{Claim, Hints};
-pub use incident::{Incident, IncidentVerdict, Peaks, RuleRecord, TimelineEntry, Totals};
+pub use holdback::{Holdback, HoldbackBudget};
+pub use incident::{
+    Forecast, Incident, IncidentVerdict, LiveEstimates, Peaks, RuleRecord, TimelineEntry, Totals,
+    Wave,
+};
 pub use observation::{Handling, Observation, ObservationBatch, Outcome, RequestKind, Stage};
 pub use plan::{
     Action, CheckedPlan, Collateral, Evidence, Family, Mode, Plan, RejectedRule, Rejection, Rule,

@@ -31,6 +31,10 @@ pub const BAN_TTL_MS_MAX: u64 = 600_000;
 /// Longest a rule may be placed without renewal, ms.
 pub const RULE_TTL_MS_MAX: u64 = 120_000;
 
+/// Enforcers obey a plan for so long after it was made unless a newer one comes, ms: when whoever
+/// decides falls silent, rules refuse nobody any more (design/detection.md § 3.6).
+pub const PLAN_VALID_MS: u64 = 5_000;
+
 /// Observations in one batch from an edge. When full: the batch is sent early.
 pub const BATCH_OBSERVATIONS_MAX: usize = 4_096;
 
@@ -43,6 +47,9 @@ pub const TIMELINE_ENTRIES_MAX: usize = 200;
 
 /// Rule records kept in one incident. When full: further rules are only counted.
 pub const INCIDENT_RULES_MAX: usize = 64;
+
+/// Waves kept in one incident. When full: further waves are only counted.
+pub const INCIDENT_WAVES_MAX: usize = 64;
 
 const _: () = assert!(RULES_MAX <= INCIDENT_RULES_MAX);
 const _: () = assert!(BATCH_NAMES_MAX <= BATCH_OBSERVATIONS_MAX);

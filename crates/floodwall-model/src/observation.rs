@@ -35,6 +35,8 @@ pub enum Handling {
     WouldBlock(RuleId),
     /// In shadow mode: it went on, and this rule would have throttled it.
     WouldThrottle(RuleId),
+    /// A rule would have blocked it, and its source was let through for a trial.
+    HeldBack(RuleId),
     /// A rule blocked it.
     Blocked(RuleId),
     /// A rule throttled it.
@@ -49,6 +51,7 @@ impl Handling {
         match self {
             Handling::WouldBlock(id)
             | Handling::WouldThrottle(id)
+            | Handling::HeldBack(id)
             | Handling::Blocked(id)
             | Handling::Throttled(id) => Some(id),
             Handling::Passed | Handling::Refused(_) => None,
@@ -57,7 +60,13 @@ impl Handling {
 
     /// Whether the request was let through.
     pub const fn passed(self) -> bool {
-        matches!(self, Handling::Passed | Handling::WouldBlock(_) | Handling::WouldThrottle(_))
+        match self {
+            Handling::Passed
+            | Handling::WouldBlock(_)
+            | Handling::WouldThrottle(_)
+            | Handling::HeldBack(_) => true,
+            Handling::Blocked(_) | Handling::Throttled(_) | Handling::Refused(_) => false,
+        }
     }
 }
 

@@ -6,8 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::holdback::Holdback;
 use crate::limits::{PREDICATES_MAX, RULE_TTL_MS_MAX, RULES_MAX};
 use crate::signature::{KnownValues, Predicate, Signature};
+use crate::source::Source;
 use crate::value::{Attr, Attrs};
 
 /// BLOCK: share of past honest requests that a rule may match (design/detection.md § 3.5).
@@ -143,6 +145,16 @@ impl Collateral {
         let spread = (z2 * (p * (1.0 - p) / n + z2 / (4.0 * n * n))).sqrt();
         ((centre + spread) / (1.0 + z2 / n)).min(1.0)
     }
+
+    /// One-sided 95 % lower bound of the share. Zero when nothing was examined.
+    pub fn lower_bound(&self) -> f64 {
+        if self.records == 0 {
+            return 0.0;
+        }
+        let others =
+            Collateral { hits: self.records.saturating_sub(self.hits), records: self.records };
+        (1.0 - others.upper_bound()).max(0.0)
+    }
 }
 
 /// The independent kinds of evidence (design/detection.md § 3.4).
@@ -213,6 +225,11 @@ pub struct Rule {
     pub id: RuleId,
     /// What it matches.
     pub signature: Signature,
+    /// What had been learned before the rise it was placed against, for predicates on unseen values.
+    /// Each rule keeps its own: a rule that comes back must not take what was learned since for what
+    /// its attack brought. Not stored: a rule does not outlive the engine that placed it.
+    #[serde(skip)]
+    pub known: KnownValues,
     /// What it does.
     pub action: Action,
     /// The signature in words.
@@ -233,6 +250,11 @@ impl Rule {
     /// Sum of the capped log-odds.
     pub fn log_odds(&self) -> f64 {
         log_odds(&self.evidence)
+    }
+
+    /// Whether its signature matches, given what had been learned when it was placed.
+    pub fn matches(&self, attrs: &Attrs) -> bool {
+        self.signature.matches(attrs, &self.known)
     }
 }
 
@@ -289,8 +311,11 @@ pub struct Plan {
     pub mode: Mode,
     /// The rules, most important first.
     pub rules: Vec<Rule>,
-    /// What had been learned before onset, for predicates on unseen values.
-    pub known: KnownValues,
+    /// When enforcers stop obeying it unless a newer one came, ms since the epoch: whoever makes
+    /// plans may have died. `None`: only the rules' own ends count.
+    pub valid_until_ms: Option<u64>,
+    /// Whom block rules let through for a trial; `None`: nobody.
+    pub holdback: Option<Holdback>,
 }
 
 impl Plan {
@@ -317,7 +342,8 @@ impl Plan {
             made_at_ms: self.made_at_ms,
             mode: self.mode,
             rules: kept,
-            known: self.known,
+            valid_until_ms: self.valid_until_ms,
+            holdback: self.holdback,
         };
         (plan, rejected)
     }
@@ -423,7 +449,8 @@ pub struct CheckedPlan {
     made_at_ms: u64,
     mode: Mode,
     rules: Vec<Rule>,
-    known: KnownValues,
+    valid_until_ms: Option<u64>,
+    holdback: Option<Holdback>,
 }
 
 impl CheckedPlan {
@@ -447,16 +474,23 @@ impl CheckedPlan {
         &self.rules
     }
 
-    /// What had been learned before onset.
-    pub const fn known(&self) -> &KnownValues {
-        &self.known
+    /// Whether it may still be obeyed at `now_ms`. A plan that was not renewed in time refuses nobody.
+    pub fn is_valid(&self, now_ms: u64) -> bool {
+        self.valid_until_ms.is_none_or(|until_ms| now_ms < until_ms)
     }
 
-    /// The first unexpired rule that matches.
+    /// Whether block rules let `source` through for a trial at `now_ms`, as far as the enforcer's
+    /// [`crate::HoldbackBudget`] lasts.
+    pub fn holds_back(&self, source: Source, now_ms: u64) -> bool {
+        self.holdback.is_some_and(|holdback| holdback.chooses(source, now_ms))
+    }
+
+    /// The first unexpired rule that matches, while the plan is valid.
     pub fn decide(&self, attrs: &Attrs, now_ms: u64) -> Option<&Rule> {
-        self.rules
-            .iter()
-            .find(|rule| now_ms < rule.expires_at_ms && rule.signature.matches(attrs, &self.known))
+        if self.rules.is_empty() || !self.is_valid(now_ms) {
+            return None;
+        }
+        self.rules.iter().find(|rule| now_ms < rule.expires_at_ms && rule.matches(attrs))
     }
 }
 

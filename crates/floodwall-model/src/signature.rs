@@ -100,10 +100,21 @@ impl Hasher for IdentityHasher {
 /// The values of one attribute that occurred in learned traffic.
 pub type KnownSet = HashSet<ValueId, BuildHasherDefault<IdentityHasher>>;
 
-/// Per attribute, what had been seen before onset. Frozen with the baseline and shared.
-#[derive(Clone, Debug, Default)]
+/// Per attribute, what had been seen before onset. Frozen with the baseline and shared: a copy costs
+/// a few counters.
+#[derive(Clone, Default, Eq, PartialEq)]
 pub struct KnownValues {
     sets: [Option<Arc<KnownSet>>; ATTR_COUNT],
+}
+
+impl std::fmt::Debug for KnownValues {
+    /// How many values of each attribute; the ids say nothing to anybody.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let learned = Attr::ALL.iter().zip(&self.sets);
+        f.debug_map()
+            .entries(learned.filter_map(|(attr, set)| Some((attr, set.as_ref()?.len()))))
+            .finish()
+    }
 }
 
 impl KnownValues {

@@ -198,9 +198,11 @@ mod tests {
             first_at_ms: 0,
             ended_at_ms: None,
             ended_why: None,
+            returns: 0,
             matched: 0,
             projected: Default::default(),
             measured: Default::default(),
+            live: Default::default(),
             evidence: Vec::new(),
         }
     }

@@ -165,6 +165,7 @@ fn the_largest_record_that_the_model_allows_fits() {
         incident.add_rule(RuleRecord {
             words: "x".repeat(1_200),
             predicates: vec!["x".repeat(200); 5],
+            live: Default::default(),
             evidence: vec![evidence; 6],
             ..rule(None)
         });
@@ -225,9 +226,11 @@ fn rule(ended_at_ms: Option<u64>) -> RuleRecord {
         first_at_ms: 1_200,
         ended_at_ms,
         ended_why: None,
+        returns: 0,
         matched: 7,
         projected: Default::default(),
         measured: Default::default(),
+        live: Default::default(),
         evidence: Vec::new(),
     }
 }

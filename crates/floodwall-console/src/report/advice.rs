@@ -16,6 +16,7 @@ pub(super) fn next_steps(account: &Account<'_>) -> Vec<String> {
         IncidentVerdict::Crowd => crowd_steps(account, &mut steps),
         IncidentVerdict::CannotTell => cannot_tell_steps(account, &mut steps),
     }
+    steps.extend(account.incident.advice.iter().cloned());
     steps
 }
 

@@ -66,14 +66,32 @@ fn what_happened(account: &Account<'_>) -> &'static str {
 pub(super) fn when(account: &Account<'_>) -> String {
     let onset = utc(account.incident.onset_at_ms);
     let lasted = duration(account.lasted_ms());
-    match account.incident.closed_at_ms {
+    let when = match account.incident.closed_at_ms {
         None => format!("Since {onset}, {lasted} so far."),
         Some(closed) => format!(
             "First sign {onset}; closed {}, {lasted} later. An incident is closed only after a \
              quiet time, so the rise itself was shorter.",
             utc(closed)
         ),
+    };
+    format!("{when}{}", in_waves(account))
+}
+
+/// How many waves there were, and how soon those after the first were met.
+fn in_waves(account: &Account<'_>) -> String {
+    let incident = account.incident;
+    let waves = incident.waves.len() as u64 + incident.waves_left_out;
+    if waves < 2 {
+        return String::new();
     }
+    let later = incident.waves.iter().skip(1);
+    let slowest = later.map(|w| w.met_at_ms.saturating_sub(w.began_at_ms)).max().unwrap_or(0);
+    format!(
+        " It came in {}; waves less than an hour apart are one incident. After the first, rules met \
+         each within {} of its first sign.",
+        count(waves, "wave"),
+        duration(slowest)
+    )
 }
 
 fn what_it_hit(account: &Account<'_>) -> String {

@@ -47,6 +47,9 @@ fn one_rule(page: &mut Page, rule: &RuleRecord, account: &Account<'_>) {
     page.item(0, &format!("Requests matched: {}.", number(rule.matched)));
     page.item(0, &projected(rule));
     page.item(0, &measured(rule));
+    for text in [held_back(rule), forecast(rule)].into_iter().flatten() {
+        page.item(0, &text);
+    }
     placed_because(page, rule, account);
 }
 
@@ -77,12 +80,19 @@ fn action(action: Action, shadow: bool) -> String {
 pub(super) fn lifetime(rule: &RuleRecord, account: &Account<'_>) -> String {
     let from = utc(rule.first_at_ms);
     let verb = if account.is_shadow() { "Would have been in force" } else { "In force" };
+    let returns = match rule.returns {
+        0 => String::new(),
+        n => format!(
+            " Not all the while: it rested when its attack did and came back with it {}.",
+            count(u64::from(n), "time")
+        ),
+    };
     let Some(ended) = rule.ended_at_ms else {
-        return format!("{verb} since {from}.");
+        return format!("{verb} since {from}.{returns}");
     };
     let lasted = duration(ended.saturating_sub(rule.first_at_ms));
     let why = rule.ended_why.as_deref().unwrap_or("the reason is not on record");
-    format!("{verb} from {from} to {} ({lasted}). Ended: {why}.", utc(ended))
+    format!("{verb} from {from} to {} ({lasted}). Ended: {why}.{returns}", utc(ended))
 }
 
 fn projected(rule: &RuleRecord) -> String {
@@ -90,6 +100,33 @@ fn projected(rule: &RuleRecord) -> String {
         Some(text) => format!("Projected, on past requests: it would have hit {text}."),
         None => "Projected: could not be assessed, no past request was examined.".into(),
     }
+}
+
+/// What those let through for a trial did; nothing where nobody was.
+fn held_back(rule: &RuleRecord) -> Option<String> {
+    let live = rule.live;
+    if live.held_back_requests == 0 {
+        return None;
+    }
+    let let_through = count(live.held_back_requests, "request");
+    let behaved = match live.held_back.records {
+        0 => "none of their sources got a page in time to be judged".to_owned(),
+        judged => format!(
+            "of {} judged, {} went on as visitors do",
+            count(judged, "source"),
+            number(live.held_back.hits)
+        ),
+    };
+    Some(format!("Trial: {let_through} that it matches were let through on purpose; {behaved}."))
+}
+
+/// How many requests of known visitors got through while it was in force, against how many should.
+fn forecast(rule: &RuleRecord) -> Option<String> {
+    let visitors = rule.live.visitors?;
+    Some(format!(
+        "Visitors: {:.1} requests a second of sources known as such got through, {:.1} were expected.",
+        visitors.observed_rps, visitors.expected_rps
+    ))
 }
 
 fn measured(rule: &RuleRecord) -> String {

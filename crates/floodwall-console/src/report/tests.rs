@@ -1,6 +1,7 @@
 use floodwall_model::incident::{Counted, TimelineKind};
 use floodwall_model::{
-    Action, Collateral, Evidence, Family, IncidentVerdict, Mode, Peaks, RuleId, RuleRecord, Totals,
+    Action, Collateral, Evidence, Family, Forecast, IncidentVerdict, LiveEstimates, Mode, Peaks,
+    RuleId, RuleRecord, Totals, Wave,
 };
 use proptest::prelude::*;
 
@@ -21,9 +22,11 @@ fn rule(id: u32) -> RuleRecord {
         first_at_ms: ONSET + 2_400,
         ended_at_ms: Some(ONSET + 606_000),
         ended_why: Some("nothing matched it for 60 s".into()),
+        returns: 0,
         matched: 586_091,
         projected: Collateral { hits: 0, records: 12_672 },
         measured: Collateral { hits: 3, records: 1_204 },
+        live: Default::default(),
         evidence: vec![
             evidence(Family::Implementation, 3.0, "the mix of client software differs (JSD 0.97)"),
             evidence(Family::Behaviour, 4.0, "0.1 % of clients fetched what belongs to the page"),
@@ -256,6 +259,7 @@ fn what_was_not_measured_is_not_called_zero() {
         rules: vec![RuleRecord {
             projected: Collateral::default(),
             measured: Collateral::default(),
+            live: Default::default(),
             evidence: vec![],
             ended_why: None,
             ..rule(1)
@@ -362,4 +366,54 @@ proptest! {
             prop_assert!(line.chars().count() <= COLUMNS, "{}", line);
         }
     }
+}
+
+#[test]
+fn an_attack_in_waves_is_one_incident_and_says_so() {
+    let mut incident = attack();
+    says(&incident, &["First sign"]);
+    never_says(&incident, &["waves"]);
+    for (began_s, met_ms) in [(0, 2_400), (300, 200), (700, 1_400)] {
+        let began_at_ms = ONSET + began_s * 1_000;
+        incident.add_wave(Wave {
+            began_at_ms,
+            met_at_ms: began_at_ms + met_ms,
+            ended_at_ms: Some(began_at_ms + 60_000),
+        });
+    }
+    incident.rules[0].returns = 2;
+    says(
+        &incident,
+        &[
+            "It came in 3 waves; waves less than an hour apart are one incident.",
+            "After the first, rules met each within 1.4 seconds of its first sign.",
+            "it rested when its attack did and came back with it 2 times.",
+        ],
+    );
+}
+
+#[test]
+fn what_was_let_through_for_a_trial_is_told_with_its_outcome() {
+    let mut incident = attack();
+    never_says(&incident, &["trial"]);
+    incident.rules[0].live = LiveEstimates {
+        held_back_requests: 1_204,
+        held_back: Collateral { hits: 1, records: 43 },
+        visitors: Some(Forecast { expected_rps: 90.0, observed_rps: 88.5 }),
+    };
+    says(
+        &incident,
+        &[
+            "Trial: 1,204 requests that it matches were let through on purpose; of 43 sources judged, \
+             1 went on as visitors do.",
+            "Visitors: 88.5 requests a second of sources known as such got through, 90.0 were \
+             expected.",
+        ],
+    );
+}
+
+#[test]
+fn advice_on_record_is_given() {
+    let advice = vec!["Serve /results from a cache.".to_owned()];
+    says(&Incident { advice, ..attack() }, &["Serve /results from a cache."]);
 }

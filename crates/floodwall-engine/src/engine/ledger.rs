@@ -16,7 +16,27 @@ const RISE_INCIDENT_MS: u64 = 10_000;
 const RISE_INCIDENT_FACTOR: f64 = 5.0;
 
 impl Engine {
-    pub(super) fn open_incident(&mut self, alarm: &Alarm) {
+    /// Opens the incident of an attack that a rule was placed against, or takes up the last one:
+    /// waves less than an hour apart are one attack.
+    pub(super) fn open_for_rule(&mut self, alarm: &Alarm) {
+        let now_ms = self.now_ms;
+        if self.account.is_none()
+            && let Some(mut account) = self.closed.take()
+        {
+            account.reopen(now_ms);
+            self.account = Some(account);
+            self.stored_ms = 0;
+        }
+        self.open_incident(alarm);
+        let first = self.book.active().len() == 1;
+        let rise = self.window.rise(alarm.finding.expected_rps, now_ms);
+        if let (true, Some(account)) = (first, &mut self.account) {
+            let began_ms = rise.map_or(alarm.finding.onset_ms, |r| r.began_ms);
+            account.wave_began(began_ms.max(alarm.finding.onset_ms).min(now_ms), now_ms);
+        }
+    }
+
+    fn open_incident(&mut self, alarm: &Alarm) {
         if self.account.is_some() {
             return;
         }
@@ -70,7 +90,11 @@ impl Engine {
     /// Keeps the incident: opens one for a long rise without a rule, closes it when it is over.
     pub(super) fn account_tick(&mut self, effects: &mut Vec<Effect>) {
         let now_ms = self.now_ms;
+        self.forget_closed();
         self.open_for_rise();
+        if now_ms >= self.stored_ms + ACCOUNT_EVERY_MS {
+            self.advise();
+        }
         let in_force = !self.book.active().is_empty();
         let goes_on = self.book.matching() || self.kernel_active();
         let hot = self.onset.sustained(&self.stats);
@@ -87,10 +111,20 @@ impl Engine {
             incident.note(now_ms, TimelineKind::Closed, "incident closed".to_owned());
             incident.closed_at_ms = Some(now_ms);
             effects.push(Effect::Incident(Box::new(account.snapshot(now_ms))));
-            self.account = None;
+            // A rise that no rule was placed against is over when it is over.
+            self.closed = self.account.take().filter(|a| !a.incident().rules.is_empty());
         } else if now_ms >= self.stored_ms + ACCOUNT_EVERY_MS {
             self.stored_ms = now_ms;
             effects.push(Effect::Incident(Box::new(account.snapshot(now_ms))));
+        }
+    }
+
+    /// Lets go of an incident that nothing can be a wave of any more, and of what was withdrawn in it.
+    fn forget_closed(&mut self) {
+        let merge_ms = self.config.incident_merge_ms;
+        let over = |a: &mut Account| self.now_ms >= a.last_active_ms() + merge_ms;
+        if self.closed.take_if(over).is_some() {
+            self.book.forget_withdrawn();
         }
     }
 

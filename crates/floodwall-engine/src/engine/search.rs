@@ -5,27 +5,40 @@ use floodwall_model::incident::TimelineKind;
 use floodwall_model::{Action, Rule};
 
 use super::Engine;
+use super::backups::CHANGES;
 use crate::alarm::Alarm;
 use crate::evidence::{Scene, gather};
 use crate::miner::{Rise, Tier, mine};
 use crate::pending::{Pending, Trial};
 use crate::prior;
 use crate::recent::Sample;
+use crate::rules::RULES_AT_EASE;
 use crate::sources::Sources;
 
 /// Signatures on trial at once.
 const PENDING_MAX: usize = 8;
 /// Requests wanted in the window that is mined.
 const MINING_WANT: u64 = 500;
+/// Share that sources above the limit per source must have, for such a limit to be worth looking for.
+pub(super) const HEAVY_SHARE_MIN: f64 = 0.3;
+/// No more rules are added when as many as are ever needed leave over more than this share of the
+/// rise (design/detection.md § 3.10, rule explosion).
+const LEFT_SHARE_MAX: f64 = 0.20;
 /// Longest window mined, ms.
 const MINING_WINDOW_MS_MAX: u64 = 10_000;
+
+/// Why no limit per source is placed.
+const NO_THROTTLE: &str = "a limit per source would touch visitors, and the site bears what comes";
 
 impl Engine {
     /// What no rule in force explains, over the newest window that says enough.
     pub(super) fn unexplained(&self) -> Sample {
-        self.recent
-            .sample(self.now_ms, MINING_WANT, MINING_WINDOW_MS_MAX)
-            .unexplained(|record| self.book.covers(&record.attrs))
+        self.newest_sample().unexplained(|record| self.book.covers(&record.attrs))
+    }
+
+    /// The newest window that says enough.
+    pub(super) fn newest_sample(&self) -> Sample {
+        self.recent.sample(self.now_ms, MINING_WANT, MINING_WINDOW_MS_MAX)
     }
 
     /// Finding → Signature: mines the unexplained rise, puts what it finds on trial.
@@ -36,6 +49,16 @@ impl Engine {
             _ => return,
         };
         let Some(alarm) = &mut self.alarm else { return };
+        let expected_rps = alarm.finding.expected_unprompted_rps;
+        let left_rps = sample.rate_rps() - expected_rps;
+        if self.book.active().len() >= RULES_AT_EASE {
+            let all = self.recent.sample(now_ms, MINING_WANT, MINING_WINDOW_MS_MAX);
+            let excess_rps = all.rate_rps() - expected_rps;
+            if left_rps > LEFT_SHARE_MAX * excess_rps {
+                self.stop_adding(left_rps / excess_rps);
+                return;
+            }
+        }
         let thin = prior::is_thin(&alarm.past, self.config.baseline_records_min);
         if thin && !prior::drowns(sample.rate_rps(), alarm.finding.expected_unprompted_rps) {
             alarm.refusal = Some(
@@ -49,6 +72,7 @@ impl Engine {
             now: &sample,
             expected_rps: alarm.finding.expected_unprompted_rps,
             past: &alarm.past,
+            without: &[],
         };
         let heavy = over_limit_share(&sample, &self.sources, self.per_source.limit_per_10s());
         let mut found = mine(&rise, Tier::Block, PENDING_MAX, &mut alarm.memo)
@@ -56,7 +80,8 @@ impl Engine {
             .filter_map(|m| if thin { prior::narrowed(m, &sample, &alarm.past) } else { Some(m) })
             .map(|m| (m, Tier::Block))
             .collect::<Vec<_>>();
-        if heavy > 0.3 {
+        alarm.heavy_share = heavy;
+        if heavy > HEAVY_SHARE_MIN {
             found.extend(
                 mine(&rise, Tier::Throttle, 2, &mut alarm.memo)
                     .into_iter()
@@ -91,6 +116,25 @@ impl Engine {
             alarm.refusal = Some(why.to_owned());
         }
         alarm.mined(now_ms, any, !self.book.active().is_empty());
+    }
+
+    /// So many rules explain too little: the attack has no signature, and more rules would only hit
+    /// more visitors.
+    fn stop_adding(&mut self, left_share: f64) {
+        let Some(alarm) = &mut self.alarm else { return };
+        alarm.mined(self.now_ms, false, true);
+        let why = format!(
+            "{} rules are in force and {:.0} % of the rise is still unexplained; what it has in \
+             common is not in its headers, so no more are added",
+            self.book.active().len(),
+            left_share * 100.0
+        );
+        let said = alarm.refusal.is_some() && alarm.stopped_adding;
+        alarm.stopped_adding = true;
+        if let (false, Some(account)) = (said, &mut self.account) {
+            account.incident_mut().note(self.now_ms, TimelineKind::NothingPlaced, why.clone());
+        }
+        alarm.refusal = Some(why);
     }
 
     /// Signature → Plan: confirms what is on trial on the next sample, gathers evidence, places.
@@ -133,6 +177,11 @@ impl Engine {
             Trial::Failed => return true,
             Trial::Confirmed => {}
         }
+        let normal_rps = pending.mined.projected.share() * alarm.finding.expected_rps;
+        if pending.tier == Tier::Throttle && !self.may_throttle(matched / since_s, normal_rps) {
+            alarm.refusal = Some(NO_THROTTLE.to_owned());
+            return false;
+        }
         let limit = self.per_source.limit_per_10s();
         let scene = Scene {
             now_ms,
@@ -165,6 +214,7 @@ impl Engine {
         let rule = Rule {
             id: self.book.next_id(),
             signature: signature.clone(),
+            known: known.clone(),
             action,
             words: self.names.signature(signature),
             predicates: signature.predicates().iter().map(|p| self.names.predicate(*p)).collect(),
@@ -173,13 +223,11 @@ impl Engine {
             placed_at_ms: now_ms,
             expires_at_ms: now_ms + self.config.rule_ttl_ms,
         };
-        let normal_rps = pending.mined.projected.share() * alarm.finding.expected_rps;
-        match self.book.place(rule, known, normal_rps, now_ms) {
+        match self.book.place(rule, normal_rps, now_ms) {
             Ok(()) => {
-                self.placed(
-                    alarm,
-                    matched / since_s / (sample.rate_rps() - alarm.finding.expected_unprompted_rps),
-                );
+                let excess_rps = sample.rate_rps() - alarm.finding.expected_unprompted_rps;
+                self.placed(alarm, Some(matched / since_s / excess_rps));
+                alarm.want_backups(CHANGES.len(), now_ms);
                 true
             }
             Err(why) => {
@@ -191,18 +239,26 @@ impl Engine {
     }
 
     /// A rule came into force: the incident opens, if it was not open.
-    pub(super) fn placed(&mut self, alarm: &Alarm, excess_share: f64) {
-        self.open_incident(alarm);
+    /// `excess_share` is how much of the rise it describes; `None` if it was kept ready as a backup.
+    pub(super) fn placed(&mut self, alarm: &Alarm, excess_share: Option<f64>) {
+        self.mark_visitors();
+        self.open_for_rule(alarm);
         let before = match self.book.active().last() {
             Some(active) => self.reached_before(&active.rule, alarm),
             None => 0,
         };
         if let (Some(account), Some(active)) = (&mut self.account, self.book.active().last()) {
-            let found = format!(
-                "a signature was found that describes {:.0} % of the rise: {}",
-                excess_share.clamp(0.0, 1.0) * 100.0,
-                active.rule.words
-            );
+            let found = match excess_share {
+                Some(share) => format!(
+                    "a signature was found that describes {:.0} % of the rise: {}",
+                    share.clamp(0.0, 1.0) * 100.0,
+                    active.rule.words
+                ),
+                None => format!(
+                    "the attack changed, and a signature that had been kept ready describes it: {}",
+                    active.rule.words
+                ),
+            };
             account.incident_mut().note(self.now_ms, TimelineKind::SignatureFound, found);
             account.rule_placed(active, self.config.mode, before, self.now_ms);
             self.stored_ms = 0;
@@ -215,11 +271,9 @@ impl Engine {
         self.recent
             .between(from_ms, self.now_ms)
             .map(|epoch| {
-                let matched = epoch
-                    .records()
-                    .iter()
-                    .filter(|r| r.passed && rule.signature.matches(&r.attrs, &alarm.past.known))
-                    .count() as u64;
+                let matched =
+                    epoch.records().iter().filter(|r| r.passed && rule.matches(&r.attrs)).count()
+                        as u64;
                 matched * epoch.count() / (epoch.records().len() as u64).max(1)
             })
             .sum()

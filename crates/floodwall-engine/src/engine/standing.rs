@@ -37,6 +37,7 @@ impl Engine {
             alarmed_since_ms: self.alarm.as_ref().map(Alarm::opened_ms),
             nothing_placed_because: self.alarm.as_ref().and_then(|a| a.refusal.clone()),
             rules: self.book.active().iter().map(|a| (a.rule.clone(), a.matched)).collect(),
+            ready: self.book.standby().waiting().iter().map(|s| s.active.rule.clone()).collect(),
             incident: self.account.as_ref().map(|a| a.incident().id),
             bans_proposed: self.bans,
             minings: self.minings,
@@ -44,6 +45,9 @@ impl Engine {
                 ("sources", self.sources.occupancy()),
                 ("attribute values", self.onset.occupancy()),
                 ("value texts", (names_used, names_max, 0)),
+                ("signatures kept ready", self.book.standby().occupancy()),
+                ("sources on trial", self.book.on_trial()),
+                ("sources a rule refused", self.book.blamed().occupancy()),
             ]
             .into_iter()
             .chain(self.baseline.tables())

@@ -51,7 +51,12 @@ fn mined(attack: impl Fn(&mut Random) -> Record, attack_rps: usize, tier: Tier) 
     let mut random = Random::new(5);
     let past = past(&mut random, 4_000);
     let sample = now(&mut random, attack, attack_rps);
-    mine(&Rise { now: &sample, expected_rps: PAST_RPS, past: &past }, tier, 4, &mut Memo::default())
+    mine(
+        &Rise { now: &sample, expected_rps: PAST_RPS, past: &past, without: &[] },
+        tier,
+        4,
+        &mut Memo::default(),
+    )
 }
 
 #[test]
@@ -94,7 +99,7 @@ fn of_two_descriptions_the_one_whose_parts_nobody_shares_is_taken() {
         record(r.below(3_000), 19, 104, order)
     };
     let sample = now(&mut random, attack, 500);
-    let rise = Rise { now: &sample, expected_rps: PAST_RPS, past: &past };
+    let rise = Rise { now: &sample, expected_rps: PAST_RPS, past: &past, without: &[] };
     let found = mine(&rise, Tier::Block, 1, &mut Memo::default());
     let own_order = Predicate::Is(Attr::HeaderOrder, ValueId(901));
     let implementation = |p: &Predicate| p.attr() == Attr::Implementation;
@@ -121,7 +126,7 @@ fn a_browser_that_a_small_past_does_not_show_is_not_described_by_its_name_alone(
             record
         };
         let sample = now(&mut random, attack, 500);
-        let rise = Rise { now: &sample, expected_rps: PAST_RPS, past: &past };
+        let rise = Rise { now: &sample, expected_rps: PAST_RPS, past: &past, without: &[] };
         mine(&rise, Tier::Block, 4, &mut Memo::default())
     };
     assert!(found(Claim::Browser).is_empty(), "{:?}", found(Claim::Browser));
@@ -169,7 +174,7 @@ fn an_empty_sample_and_an_empty_past_are_no_trouble() {
     let (sample, past) = (Sample::default(), Baseline::new().freeze(1));
     assert!(
         mine(
-            &Rise { now: &sample, expected_rps: 0.0, past: &past },
+            &Rise { now: &sample, expected_rps: 0.0, past: &past, without: &[] },
             Tier::Block,
             8,
             &mut Memo::default()
@@ -221,7 +226,7 @@ proptest! {
             record(r.below(3_000), 10 + r.below(paths), tool, order)
         };
         let sample = now(&mut random, attack, 600);
-        let found = mine(&Rise { now: &sample, expected_rps: PAST_RPS, past: &past }, Tier::Block, 1, &mut Memo::default());
+        let found = mine(&Rise { now: &sample, expected_rps: PAST_RPS, past: &past, without: &[] }, Tier::Block, 1, &mut Memo::default());
         let best = exhaustive(&sample, &past);
         let got = found.first().map_or(0.0, |m| m.matched_rps);
         prop_assert!(got >= 0.9 * best, "found {got:.0}/s, exhaustive {best:.0}/s: {found:?}");

@@ -335,9 +335,11 @@ pub fn record_of(rule: &floodwall_model::packet::PacketRule, now_ms: u64) -> Rul
         first_at_ms: now_ms,
         ended_at_ms: None,
         ended_why: None,
+        returns: 0,
         matched: 0,
         projected: rule.projected,
         measured: Collateral::default(),
+        live: Default::default(),
         evidence: rule.evidence.clone(),
     }
 }

@@ -35,6 +35,10 @@ impl Exchange {
                 counters.passed.add(1);
                 counters.would_refuse.add(1);
             }
+            Handling::HeldBack(_) => {
+                counters.passed.add(1);
+                counters.held_back.add(1);
+            }
             Handling::Blocked(_) => counters.refused(Reason::RuleBlocked),
             Handling::Throttled(_) => counters.refused(Reason::RuleThrottled),
             Handling::Refused(reason) => counters.refused(reason),
@@ -64,7 +68,13 @@ impl Exchange {
         let (attrs, source) = (ticket.attrs(), ticket.source());
         let plan = shared.links.plan.load();
         let rule = match plan.decide(attrs, now_ms()) {
-            Some(rule) if rule.action == Action::Block && plan.mode() == Mode::Protect => rule,
+            Some(rule)
+                if rule.action == Action::Block
+                    && plan.mode() == Mode::Protect
+                    && !plan.holds_back(source, now_ms()) =>
+            {
+                rule
+            }
             _ => return false,
         };
         if shared.snapshot.load().is_operator(source) {

@@ -142,7 +142,8 @@ impl Arrival<'_> {
             return Decided::Answered(self.refuse_banned());
         } else {
             let plan = shared.links.plan.load();
-            decision::decide(&plan, &self.attrs, self.client.source, &shared.throttle, now_ms)
+            let tables = (&shared.throttle, &shared.trial);
+            decision::decide(&plan, &self.attrs, self.client.source, tables, now_ms)
         };
         let exchange = self.open(decision.handling(), now_ms);
         match decision {
@@ -150,9 +151,10 @@ impl Arrival<'_> {
             Decision::Throttle(_) => {
                 Decided::Answered(self.answer(Reason::RuleThrottled, exchange))
             }
-            Decision::Pass | Decision::WouldBlock(_) | Decision::WouldThrottle(_) => {
-                Decided::GoesOn(target, exchange)
-            }
+            Decision::Pass
+            | Decision::WouldBlock(_)
+            | Decision::WouldThrottle(_)
+            | Decision::HoldBack(_) => Decided::GoesOn(target, exchange),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Plans that pass the check.
 
 use floodwall_model::{
-    Action, Attr, CheckedPlan, Collateral, Evidence, Family, Mode, Plan, Predicate, Rule, RuleId,
-    Signature, ValueId,
+    Action, Attr, CheckedPlan, Collateral, Evidence, Family, KnownValues, Mode, Plan, Predicate,
+    Rule, RuleId, Signature, ValueId,
 };
 
 use super::KEY;
@@ -19,6 +19,7 @@ pub fn on_agent(text: &str, action: Action, mode: Mode) -> CheckedPlan {
     let rule = Rule {
         id: RuleId(7),
         signature: Signature::new(vec![Predicate::Is(Attr::UserAgent, agent(text))]),
+        known: KnownValues::none(),
         action,
         words: String::new(),
         predicates: Vec::new(),

@@ -16,6 +16,7 @@ fn sound() -> Rule {
             Predicate::Is(Attr::UserAgent, ValueId(7)),
             Predicate::Is(Attr::PathTemplate, ValueId(8)),
         ]),
+        known: KnownValues::none(),
         action: Action::Block,
         words: String::new(),
         predicates: Vec::new(),
@@ -199,4 +200,48 @@ fn the_upper_bound_covers_the_share() {
         assert!(c.upper_bound() >= c.share() && c.upper_bound() <= 1.0);
     }
     assert!(Collateral { hits: 0, records: 3_000 }.upper_bound() < 0.001);
+}
+
+/// One set of known values for a whole plan was that of the rule placed last: a rule on unseen values
+/// of another attack then matched by a past that was not its own.
+#[test]
+fn each_rule_matches_by_the_past_it_was_placed_with() {
+    let past = |agents: &[u64]| {
+        let mut known = KnownValues::none();
+        known.learn(Attr::UserAgent, agents.iter().copied().map(ValueId).collect());
+        known
+    };
+    let unseen = |id, known| Rule {
+        id: RuleId(id),
+        signature: Signature::new(vec![Predicate::Unseen(Attr::UserAgent)]),
+        known,
+        ..sound()
+    };
+    let rules = vec![unseen(1, past(&[7])), unseen(2, past(&[7, 8]))];
+    let (plan, rejected) = Plan { made_at_ms: 1_000, rules, ..Plan::default() }.check();
+    assert!(rejected.is_empty(), "{rejected:?}");
+    let decided = |agent| {
+        let mut attrs = Attrs::default();
+        attrs[Attr::UserAgent] = ValueId(agent);
+        plan.decide(&attrs, 2_000).map(|rule| rule.id)
+    };
+    assert_eq!(decided(7), None, "both knew it");
+    assert_eq!(decided(8), Some(RuleId(1)), "the second attack came when 8 was known");
+    let after_the_first =
+        Plan { made_at_ms: 1_000, rules: vec![unseen(2, past(&[7, 8]))], ..Plan::default() };
+    let mut attrs = Attrs::default();
+    attrs[Attr::UserAgent] = ValueId(8);
+    assert!(after_the_first.check().0.decide(&attrs, 2_000).is_none());
+}
+
+#[test]
+fn a_plan_that_is_not_renewed_in_time_refuses_nobody() {
+    let valid_until_ms = Some(6_000);
+    let plan = Plan { made_at_ms: 1_000, rules: vec![sound()], valid_until_ms, ..Plan::default() };
+    let (plan, _) = plan.check();
+    let mut attrs = Attrs::default();
+    attrs[Attr::UserAgent] = ValueId(7);
+    attrs[Attr::PathTemplate] = ValueId(8);
+    assert!(plan.decide(&attrs, 5_999).is_some());
+    assert!(plan.decide(&attrs, 6_000).is_none(), "its rules would last until 61,000");
 }

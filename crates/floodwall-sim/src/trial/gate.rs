@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use floodwall_model::ban::Protected;
 use floodwall_model::{
-    Action, Ban, CheckedPlan, Handling, Observation, RuleId, Source, TokenBucket,
+    Action, Ban, CheckedPlan, Handling, HoldbackBudget, Observation, RuleId, Source, TokenBucket,
 };
 
 /// Buckets at most, as in the gateway. When full: who has none is not throttled; counted.
@@ -20,6 +20,8 @@ pub const BANS_MAX: usize = 1 << 20;
 pub enum Fate {
     /// Let through.
     Passed,
+    /// Let through for a trial although this rule matched it.
+    HeldBack(RuleId),
     /// Blocked by this rule.
     Blocked(RuleId),
     /// Throttled by this rule.
@@ -31,19 +33,20 @@ pub enum Fate {
 impl Fate {
     /// Whether it was let through.
     pub fn passed(self) -> bool {
-        self == Fate::Passed
+        matches!(self, Fate::Passed | Fate::HeldBack(_))
     }
 
     /// The rule that refused it.
     pub const fn rule(self) -> Option<RuleId> {
         match self {
             Fate::Blocked(id) | Fate::Throttled(id) => Some(id),
-            Fate::Passed | Fate::Banned => None,
+            Fate::Passed | Fate::HeldBack(_) | Fate::Banned => None,
         }
     }
 
     pub(super) const fn handling(self) -> Handling {
         match self {
+            Fate::HeldBack(id) => Handling::HeldBack(id),
             Fate::Blocked(id) => Handling::Blocked(id),
             Fate::Throttled(id) => Handling::Throttled(id),
             Fate::Passed | Fate::Banned => Handling::Passed,
@@ -57,6 +60,7 @@ pub struct Gate {
     plan: Arc<CheckedPlan>,
     buckets: HashMap<(u64, RuleId), TokenBucket>,
     banned: HashMap<u64, u64>,
+    trial: Option<HoldbackBudget>,
     dropped: u64,
     left_out: u64,
 }
@@ -104,7 +108,15 @@ impl Gate {
     pub fn decide(&mut self, observation: &Observation, now_ms: u64) -> Fate {
         let Some(rule) = self.plan.decide(&observation.attrs, now_ms) else { return Fate::Passed };
         match rule.action {
-            Action::Block => Fate::Blocked(rule.id),
+            Action::Block => {
+                let chosen = self.plan.holds_back(observation.source, now_ms);
+                let budget = self.trial.get_or_insert_with(|| HoldbackBudget::full(now_ms));
+                if chosen && budget.take(now_ms) {
+                    Fate::HeldBack(rule.id)
+                } else {
+                    Fate::Blocked(rule.id)
+                }
+            }
             Action::Throttle { per_source_per_10s } => {
                 let key = (observation.source.key(), rule.id);
                 if self.buckets.len() >= BUCKETS_MAX && !self.buckets.contains_key(&key) {

@@ -15,7 +15,7 @@ mod view;
 
 use floodwall_engine::{Effect, Engine, EngineConfig};
 use floodwall_model::request::AttrWriter;
-use floodwall_model::{Handling, Mode, Observation, ValueKey};
+use floodwall_model::{Mode, Observation, ValueKey};
 
 use crate::scene::{Cast, Scene};
 use crate::traffic::Company;
@@ -66,7 +66,7 @@ pub fn run_cast(cast: Cast, view: View, seed: u64, config: EngineConfig) -> Scor
                 let mut observation = view.see(&planned, at_ms, &mut writer);
                 let fate = gate.decide(&observation, at_ms);
                 observation.handling = fate.handling();
-                if observation.handling != Handling::Passed {
+                if !observation.handling.passed() {
                     // A refusal is a short page and never asks the origin.
                     observation.outcome = Some(view::refused());
                 }

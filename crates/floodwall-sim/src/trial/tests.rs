@@ -41,6 +41,7 @@ fn rule(id: u32, action: Action, agent: &[u8]) -> Rule {
             Attr::UserAgent,
             KEY.id(Attr::UserAgent, agent),
         )]),
+        known: KnownValues::none(),
         action,
         words: "an agent".to_owned(),
         predicates: Vec::new(),
@@ -52,8 +53,8 @@ fn rule(id: u32, action: Action, agent: &[u8]) -> Rule {
 }
 
 fn plan(rules: Vec<Rule>) -> Arc<CheckedPlan> {
-    let known = KnownValues::none();
-    let plan = Plan { revision: 1, made_at_ms: T0_MS, mode: Mode::Protect, rules, known };
+    let mode = Mode::Protect;
+    let plan = Plan { revision: 1, made_at_ms: T0_MS, mode, rules, ..Plan::default() };
     let (checked, rejected) = plan.check();
     assert!(rejected.is_empty(), "{rejected:?}");
     Arc::new(checked)

@@ -20,6 +20,7 @@ use floodwall_store::StoreError;
 use super::memory::{self, MemoryKeeper};
 use super::numbers::IncidentNumbers;
 use super::packet_loop::PacketsView;
+use super::stress::{OriginCounts, OriginWatch};
 use super::{Parts, lock};
 use crate::clock::now_ms;
 
@@ -73,6 +74,9 @@ pub(crate) struct EngineLoop {
     lost: u64,
     kernel_read_ms: u64,
     origin_failed: u64,
+    origin: OriginWatch,
+    /// Answers of 5xx that the origin gave, since the start.
+    origin_5xx: u64,
     origin_warned_ms: Option<u64>,
     mode: Mode,
     /// Bans in force, at most as many as the board holds, so that all can be lifted at once, and
@@ -95,6 +99,8 @@ impl EngineLoop {
     ) -> Self {
         EngineLoop {
             origin_failed: 0,
+            origin: OriginWatch::default(),
+            origin_5xx: 0,
             origin_warned_ms: None,
             mode: config.mode,
             banned: HashMap::new(),
@@ -162,6 +168,7 @@ impl EngineLoop {
         let now_ms = now_ms();
         self.follow_mode(*lock(&parts.mode), parts);
         self.read_kernel(parts, now_ms);
+        self.origin_5xx += answers_5xx(&self.observations);
         let newest_ms = self.observations.iter().map(|o| o.at_ms).max();
         let effects = self.engine.step(now_ms, &self.observations);
         self.observations.clear();
@@ -202,6 +209,7 @@ impl EngineLoop {
         parts.kernel.sweep();
         self.fill_kernel(parts, now_ms);
         self.watch_origin(parts, now_ms);
+        self.tell_stress(parts);
         self.banned.retain(|_, ban| now_ms < ban.until_ms);
     }
 
@@ -236,6 +244,24 @@ impl EngineLoop {
         }
     }
 
+    fn tell_stress(&mut self, parts: &Parts) {
+        const FAILURES: [Reason; 4] = [
+            Reason::OriginSaturated,
+            Reason::OriginUnreachable,
+            Reason::OriginTimeout,
+            Reason::OriginMalformed,
+        ];
+        let counters = parts.gateway.counters();
+        let failed: u64 = FAILURES.iter().map(|reason| counters.reason(*reason)).sum();
+        let stress = self.origin.look(OriginCounts {
+            passed: counters.passed,
+            failed: failed + self.origin_5xx,
+            in_flight: counters.upstream_in_flight,
+            waiting: counters.upstream_waiting,
+        });
+        self.engine.origin_stress(stress);
+    }
+
     fn apply(&mut self, effect: Effect, parts: &Parts) {
         match effect {
             Effect::Publish(plan) => self.plan.store(plan),
@@ -266,4 +292,12 @@ impl EngineLoop {
             lock(&parts.view).bans_refused += 1;
         }
     }
+}
+
+/// Answers of 5xx that the origin itself gave.
+fn answers_5xx(observations: &[Observation]) -> u64 {
+    let failed = |o: &&Observation| {
+        o.outcome.is_some_and(|outcome| outcome.status >= 500 && outcome.origin_ms.is_some())
+    };
+    observations.iter().filter(failed).count() as u64
 }

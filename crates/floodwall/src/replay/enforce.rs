@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use floodwall_model::limits::BANS_MAX;
-use floodwall_model::{Action, Ban, CheckedPlan, Observation, Protected, RuleId, TokenBucket};
+use floodwall_model::{
+    Action, Ban, CheckedPlan, HoldbackBudget, Observation, Protected, RuleId, TokenBucket,
+};
 
 /// Token buckets at once. When full: buckets untouched for ten seconds, which are full again, are
 /// dropped; if none are, further sources go unthrottled, counted.
@@ -24,6 +26,8 @@ pub(crate) enum Decision {
     Pass,
     /// A rule's rate was exceeded.
     Throttle(RuleId),
+    /// A rule would have blocked it, and its source was let through for a trial.
+    HoldBack(RuleId),
     /// A rule blocked it.
     Block(RuleId),
     /// Its source was banned: it would not have reached the server.
@@ -34,18 +38,18 @@ impl Decision {
     /// The action's name.
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Decision::Pass => "pass",
+            Decision::Pass | Decision::HoldBack(_) => "pass",
             Decision::Throttle(_) => "throttle",
             Decision::Block(_) => "block",
             Decision::Ban => "ban",
         }
     }
 
-    /// The rule that spoke.
+    /// The rule that refused it.
     pub(crate) const fn rule(self) -> Option<RuleId> {
         match self {
             Decision::Throttle(rule) | Decision::Block(rule) => Some(rule),
-            Decision::Pass | Decision::Ban => None,
+            Decision::Pass | Decision::HoldBack(_) | Decision::Ban => None,
         }
     }
 }
@@ -55,6 +59,8 @@ impl Decision {
 pub(crate) struct DecisionTally {
     /// Records that went on.
     pub(crate) pass: u64,
+    /// Of them those that a block rule let through for a trial.
+    pub(crate) hold_back: u64,
     /// Records over a throttle's rate.
     pub(crate) throttle: u64,
     /// Records blocked.
@@ -79,6 +85,7 @@ pub(crate) struct Enforcement {
     bans: HashMap<u64, u64>,
     buckets: HashMap<(RuleId, u64), (TokenBucket, u64)>,
     swept_ms: u64,
+    trial: Option<HoldbackBudget>,
     pub(crate) tally: DecisionTally,
 }
 
@@ -110,6 +117,10 @@ impl Enforcement {
         let decision = self.judge(observation);
         let count = match decision {
             Decision::Pass => &mut self.tally.pass,
+            Decision::HoldBack(_) => {
+                self.tally.hold_back += 1;
+                &mut self.tally.pass
+            }
             Decision::Throttle(_) => &mut self.tally.throttle,
             Decision::Block(_) => &mut self.tally.block,
             Decision::Ban => &mut self.tally.ban,
@@ -134,6 +145,10 @@ impl Enforcement {
         };
         let id = rule.id;
         match rule.action {
+            Action::Block if self.plan.holds_back(observation.source, now_ms) => {
+                let budget = self.trial.get_or_insert_with(|| HoldbackBudget::full(now_ms));
+                if budget.take(now_ms) { Decision::HoldBack(id) } else { Decision::Block(id) }
+            }
             Action::Block => Decision::Block(id),
             Action::Throttle { per_source_per_10s } => {
                 if self.take_token(id, key, per_source_per_10s, now_ms) {
@@ -171,8 +186,8 @@ impl Enforcement {
 pub(crate) mod tests {
     use super::*;
     use floodwall_model::{
-        Attr, Attrs, Collateral, Evidence, Family, Handling, Plan, Predicate, RequestKind, Rule,
-        Signature, Source, Stage, ValueId,
+        Attr, Attrs, Collateral, Evidence, Family, Handling, KnownValues, Plan, Predicate,
+        RequestKind, Rule, Signature, Source, Stage, ValueId,
     };
     use std::net::Ipv4Addr;
 
@@ -182,6 +197,7 @@ pub(crate) mod tests {
         let rule = Rule {
             id: RuleId(1),
             signature: Signature::new(vec![Predicate::Is(Attr::UserAgent, ValueId(7))]),
+            known: KnownValues::none(),
             action,
             words: String::new(),
             predicates: Vec::new(),

@@ -174,6 +174,10 @@ impl Drive {
             |reason: Reason| Some(Outcome { status: reason.status(), bytes: 0, origin_ms: None });
         match decision {
             Decision::Pass | Decision::Ban => {}
+            Decision::HoldBack(rule) => {
+                observation.handling = Handling::HeldBack(rule);
+                self.incidents.note_match(rule, observation.at_ms);
+            }
             Decision::Block(rule) => {
                 observation.handling = Handling::Blocked(rule);
                 observation.outcome = refused(Reason::RuleBlocked);

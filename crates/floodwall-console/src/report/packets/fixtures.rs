@@ -50,9 +50,11 @@ pub(super) fn spoofed_syn_flood() -> Incident {
             first_at_ms: ONSET + 1_400,
             ended_at_ms: Some(ONSET + 130_000),
             ended_why: Some("nothing matched any more".into()),
+            returns: 0,
             matched: 2_204_118,
             projected: Collateral { hits: 0, records: 18_204 },
             measured: Collateral { hits: 2, records: 31_877 },
+            live: Default::default(),
             evidence: vec![
                 evidence(
                     Family::Inconsistency,
@@ -142,8 +144,10 @@ pub(super) fn reflection_from_port_53() -> Incident {
     let rule = |id: u32, words: &str, matched: u64| RuleRecord {
         id: RuleId(id),
         words: words.into(),
+        returns: 0,
         matched,
         measured: Collateral { hits: 0, records: 31_877 },
+        live: Default::default(),
         evidence: vec![
             evidence(
                 Family::Implementation,
