@@ -3,9 +3,14 @@
 
 use std::time::Instant;
 
-use floodwall_engine::{Engine, EngineConfig};
-use floodwall_model::{AttrWriter, Observation, Stage, ValueKey};
-use floodwall_sim::{AddressPlan, OpenLoop, SessionArrivals, Site, VisitorsConfig, observe};
+use floodwall_engine::{Effect, Engine, EngineConfig};
+use floodwall_model::{
+    AttrWriter, CheckedPlan, Handling, Mode, Observation, Outcome, Stage, ValueKey,
+};
+use floodwall_sim::{
+    AddressPlan, ClientMix, Council, CouncilConfig, OpenLoop, SessionArrivals, Site,
+    VisitorsConfig, observe,
+};
 
 fn main() {
     let key = ValueKey::new(1, 2);
@@ -40,5 +45,67 @@ fn main() {
             "{rate_rps:>7} requests/s: {ns:.0} ns per observation over {events}, {} searches",
             engine.status().minings
         );
+    }
+    with_rules_asleep(&sample, &plan);
+}
+
+/// The same in quiet after attacks by many tools, whose rules are all kept ready.
+fn with_rules_asleep(sample: &[Observation], plan: &AddressPlan) {
+    let key = ValueKey::new(1, 2);
+    let mut writer = AttrWriter::new(key);
+    let mut engine =
+        Engine::new(EngineConfig { mode: Mode::Protect, ..EngineConfig::default() }, key, 1);
+    let site = Site::campaign();
+    let mix = ClientMix::everyday(&VisitorsConfig::honest(1.0).mix, 1);
+    let mut quiet = sample.chunks(200).cycle();
+    let mut now_ms = 1_000_000;
+    let mut rules = CheckedPlan::default();
+    for seed in 0..24 {
+        // A minute of quiet before, and rules that nobody needs end a minute after.
+        for _ in 0..700 {
+            now_ms += 100;
+            step(&mut engine, now_ms, quiet.next().unwrap_or_default(), &mut rules);
+        }
+        let config =
+            CouncilConfig { start_ms: now_ms, end_ms: now_ms + 5_000, ..Default::default() };
+        let mut attack = Council::new(&config, &site, &plan.attack, &mix, seed).peekable();
+        while attack.peek().is_some() {
+            now_ms += 100;
+            let mut batch = quiet.next().unwrap_or_default().to_vec();
+            while let Some(planned) = attack.next_if(|p| p.at_ms < now_ms) {
+                let mut o = observe(&planned.request, planned.source, planned.at_ms, &mut writer);
+                o.stage = Stage::Whole;
+                o.kind = planned.kind;
+                o.outcome = Some(Outcome { status: 200, ..Outcome::default() });
+                if let Some(rule) = rules.decide(&o.attrs, now_ms) {
+                    o.handling = Handling::Blocked(rule.id);
+                }
+                batch.push(o);
+            }
+            step(&mut engine, now_ms, &batch, &mut rules);
+        }
+    }
+    for _ in 0..700 {
+        now_ms += 100;
+        step(&mut engine, now_ms, quiet.next().unwrap_or_default(), &mut rules);
+    }
+    let ready = engine.status().ready.len();
+    for rate_rps in [2_000usize, 50_000] {
+        let (mut events, started) = (0usize, Instant::now());
+        for chunk in sample.chunks(rate_rps / 10).cycle().take(30_000_000 / rate_rps) {
+            now_ms += 100;
+            engine.step(now_ms, chunk);
+            events += chunk.len();
+        }
+        let ns = started.elapsed().as_nanos() as f64 / events as f64;
+        println!("{rate_rps:>7} requests/s, {ready} signatures ready: {ns:.0} ns per observation");
+    }
+}
+
+fn step(engine: &mut Engine, now_ms: u64, batch: &[Observation], rules: &mut CheckedPlan) {
+    for effect in engine.step(now_ms, batch) {
+        if let Effect::Publish(plan) = effect {
+            *rules = (*plan).clone();
+        }
     }
 }

@@ -93,6 +93,8 @@ pub struct Engine {
     account: Option<Account>,
     /// The last attack's account, while its next wave would belong to it.
     closed: Option<Account>,
+    /// The record of a rise that became a wave of it.
+    superseded: Option<Box<Incident>>,
     next_incident_id: u64,
     stored_ms: u64,
     kernel_drop_ms: Option<u64>,
@@ -133,6 +135,7 @@ impl Engine {
             book: RuleBook::new(config.rule_ids),
             account: None,
             closed: None,
+            superseded: None,
             next_incident_id: config.next_incident_id,
             stored_ms: 0,
             kernel_drop_ms: None,

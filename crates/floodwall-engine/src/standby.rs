@@ -8,7 +8,7 @@
 //! the evidence it was found with, and the plan's check has the last word. It must never take a
 //! crowd for an attack that resembled it; that is what [`is_back`] is about.
 
-use floodwall_model::{Attr, Attrs, Predicate, Rule, Signature};
+use floodwall_model::{Attr, Attrs, Predicate, Rule, Signature, ValueId};
 
 use crate::blamed::Blamed;
 use crate::rules::ActiveRule;
@@ -80,10 +80,40 @@ pub struct Arrivals {
     pub expected_rps: f64,
 }
 
+/// The rarest condition of a signature, by which most requests are told at once that they do not
+/// match: matching in full would chase pointers for every request and signature.
+#[derive(Copy, Clone, Debug)]
+struct Key {
+    /// `None`: the signature names no value at all.
+    condition: Option<(Attr, ValueId)>,
+    at: usize,
+}
+
+impl Key {
+    fn of(at: usize, rule: &Rule) -> Self {
+        let named = rule.signature.predicates().iter().filter_map(|p| match p {
+            Predicate::Is(attr, value) => Some((*attr, *value)),
+            Predicate::Unseen(_) => None,
+        });
+        Key { condition: named.min_by_key(|(attr, _)| commonness(*attr)), at }
+    }
+}
+
+/// How many ordinary requests share a value of the attribute, by rank.
+const fn commonness(attr: Attr) -> u8 {
+    match attr {
+        _ if attr.is_implementation() => 0,
+        Attr::PathTemplate | Attr::QueryShape => 1,
+        Attr::Language | Attr::Accept => 2,
+        _ => 3,
+    }
+}
+
 /// The signatures that wait.
 #[derive(Debug, Default)]
 pub struct StandbyTable {
     waiting: Vec<Standby>,
+    keys: Vec<Key>,
     arrivals: f64,
     displaced: u64,
 }
@@ -145,22 +175,35 @@ impl StandbyTable {
             lately: 0.0,
             lately_same: 0.0,
         });
+        self.index();
     }
 
     /// Takes out what has this signature: it was found to hit visitors.
     pub fn remove(&mut self, signature: &Signature) {
         self.waiting.retain(|s| s.active.rule.signature != *signature);
+        self.index();
     }
 
     /// Takes out all backups: what they describe was found to be visitors.
     pub fn forget_backups(&mut self) {
         self.waiting.retain(|s| s.kind != Kind::Backup);
+        self.index();
+    }
+
+    /// Must follow every change of who waits.
+    fn index(&mut self) {
+        self.keys.clear();
+        let rules = self.waiting.iter().map(|s| &s.active.rule);
+        self.keys.extend(rules.enumerate().map(|(at, rule)| Key::of(at, rule)));
     }
 
     /// Looks at a request that no rule in force spoke about.
     pub fn watch(&mut self, attrs: &Attrs, source: u64, blamed: &Blamed) {
-        for standby in &mut self.waiting {
-            if standby.active.rule.matches(attrs) {
+        for key in &self.keys {
+            if key.condition.is_none_or(|(attr, value)| attrs[attr] == value)
+                && let Some(standby) = self.waiting.get_mut(key.at)
+                && standby.active.rule.matches(attrs)
+            {
                 standby.tick += 1;
                 standby.tick_same += u32::from(blamed.contains(source));
             }
@@ -194,11 +237,14 @@ impl StandbyTable {
         // A backup stands behind a rule: where the rule itself comes back, it goes on waiting.
         let (rules, backups): (Vec<_>, Vec<_>) =
             back.into_iter().partition(|s| s.kind == Kind::Dormant);
-        if rules.is_empty() {
-            return self.best(backups);
-        }
-        self.waiting.extend(backups.into_iter().map(at_rest));
-        rules
+        let back = if rules.is_empty() {
+            self.best(backups)
+        } else {
+            self.waiting.extend(backups.into_iter().map(at_rest));
+            rules
+        };
+        self.index();
+        back
     }
 
     /// One backup at a time, the one that matches most: they describe the same requests.
@@ -212,6 +258,7 @@ impl StandbyTable {
     /// Puts back one that could not be placed for want of room.
     pub fn put_back(&mut self, standby: Standby) {
         self.waiting.push(at_rest(standby));
+        self.index();
     }
 
     /// Signatures that wait, most that fit, and how many gave way.

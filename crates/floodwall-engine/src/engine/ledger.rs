@@ -20,9 +20,15 @@ impl Engine {
     /// waves less than an hour apart are one attack.
     pub(super) fn open_for_rule(&mut self, alarm: &Alarm) {
         let now_ms = self.now_ms;
-        if self.account.is_none()
-            && let Some(mut account) = self.closed.take()
-        {
+        let unnamed = self.account.as_ref().is_none_or(|a| a.incident().rules.is_empty());
+        if unnamed && let Some(mut account) = self.closed.take() {
+            // A rise that nobody had named turns out to be a wave of what came before.
+            if let Some(mut rise) = self.account.take() {
+                let note = format!("it goes on as a wave of incident {}", account.incident().id);
+                rise.incident_mut().note(now_ms, TimelineKind::Closed, note);
+                rise.incident_mut().closed_at_ms = Some(now_ms);
+                self.superseded = Some(Box::new(rise.snapshot(now_ms)));
+            }
             account.reopen(now_ms);
             self.account = Some(account);
             self.stored_ms = 0;
@@ -91,6 +97,7 @@ impl Engine {
     pub(super) fn account_tick(&mut self, effects: &mut Vec<Effect>) {
         let now_ms = self.now_ms;
         self.forget_closed();
+        effects.extend(self.superseded.take().map(Effect::Incident));
         self.open_for_rise();
         if now_ms >= self.stored_ms + ACCOUNT_EVERY_MS {
             self.advise();
@@ -132,7 +139,10 @@ impl Engine {
     /// somebody will ask whether it was an attack.
     pub(super) fn open_for_rise(&mut self) {
         let Some(alarm) = self.alarm.take() else { return };
-        let lasts = self.now_ms >= alarm.opened_ms() + RISE_INCIDENT_MS && alarm.hot(self.now_ms);
+        // The alarm may be older than the rise: something small had opened it.
+        let rise = self.window.rise(alarm.finding.expected_rps, self.now_ms);
+        let began_ms = rise.map_or(alarm.opened_ms(), |r| r.began_ms).max(alarm.opened_ms());
+        let lasts = self.now_ms >= began_ms + RISE_INCIDENT_MS && alarm.hot(self.now_ms);
         let large =
             self.stats.per_10s_rps > alarm.finding.expected_rps * RISE_INCIDENT_FACTOR + 10.0;
         if self.account.is_none() && lasts && large {

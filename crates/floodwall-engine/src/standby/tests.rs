@@ -166,3 +166,35 @@ fn what_was_withdrawn_waits_no_longer() {
     table.remove(&named().signature);
     assert!(table.is_empty());
 }
+
+/// The key only spares work: whoever matches in full is counted, whoever does not is not.
+#[test]
+fn the_key_of_a_signature_changes_nothing_about_what_matches() {
+    let no_cookie = Predicate::Is(Attr::CookieState, ValueId::ABSENT);
+    let by_agent = Predicate::Is(Attr::UserAgent, ValueId(AGENT));
+    let unseen = Predicate::Unseen(Attr::UserAgent);
+    let signatures = [
+        vec![by_agent],
+        vec![no_cookie, by_agent],
+        vec![no_cookie, unseen],
+        vec![unseen],
+        vec![Predicate::Is(Attr::Method, ValueId(3)), by_agent],
+    ];
+    let blamed = Blamed::new();
+    let mut random = fastrand::Rng::with_seed(7);
+    for predicates in signatures {
+        let one = rule(predicates);
+        let mut table = asleep(one.clone());
+        let mut expected = 0;
+        for _ in 0..2_000 {
+            let mut attrs = Attrs::default();
+            attrs[Attr::UserAgent] = ValueId([AGENT, 100, 8][random.usize(..3)]);
+            attrs[Attr::CookieState] = ValueId(random.u64(1..3));
+            attrs[Attr::Method] = ValueId(random.u64(2..4));
+            expected += u32::from(one.matches(&attrs));
+            table.watch(&attrs, 1, &blamed);
+        }
+        assert_eq!(table.waiting()[0].tick, expected, "{:?}", one.signature);
+        assert!((1..2_000).contains(&expected), "{:?}", one.signature);
+    }
+}
