@@ -14,11 +14,15 @@ use super::pace::{Beat, Pace};
 use crate::address::AddressPool;
 use crate::chance::stream;
 use crate::request::{Label, Planned, RequestSpec};
+use crate::session::VIEWS_MAX;
 use crate::traffic::Traffic;
 use crate::who::Who;
 
 /// Requests recorded at most. What comes later is not recorded.
 pub const RECORDED_MAX: usize = 50_000;
+/// Only what a visit sends this soon counts towards the rate, ms: the attack is at its strength
+/// after this time, and what visits send later comes on top.
+const COUNTED_MS: u64 = 10_000;
 
 type Visit = Vec<(u64, RequestKind, RequestSpec)>;
 
@@ -55,7 +59,8 @@ impl Replay {
     ) -> Self {
         let mut rng = stream(seed, 0x7265_706c);
         let visits = visits(recorded);
-        let requests: usize = visits.iter().map(Vec::len).sum();
+        let soon = |visit: &Visit| visit.iter().filter(|(ms, ..)| *ms < COUNTED_MS).count();
+        let requests: usize = visits.iter().map(soon).sum();
         // Visits begin as often as their length asks for.
         pace.rps *= visits.len() as f64 / requests.max(1) as f64;
         let begins = if visits.is_empty() { None } else { pace.next(&mut rng) };
@@ -109,12 +114,14 @@ impl Traffic for Replay {
     fn told(&mut self, _passed: bool) {}
 }
 
-/// Requests of one source, in the order recorded, with the time since its first.
+/// Requests of one visit, in the order recorded, with the time since its first. By the visit and not
+/// by the source: a shared address has a hundred visitors, a monitor never ends.
 fn visits(recorded: impl Iterator<Item = Planned>) -> Vec<Visit> {
-    let mut of_source: HashMap<IpAddr, usize> = HashMap::new();
+    let mut of_visit: HashMap<u64, usize> = HashMap::new();
     let mut visits: Vec<(u64, Visit)> = Vec::new();
     for planned in recorded.take(RECORDED_MAX) {
-        let visit = *of_source.entry(planned.source).or_insert_with(|| {
+        let number = planned.page_view / u64::from(VIEWS_MAX + 1);
+        let visit = *of_visit.entry(number).or_insert_with(|| {
             visits.push((planned.at_ms, Vec::new()));
             visits.len() - 1
         });
