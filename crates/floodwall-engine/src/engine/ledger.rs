@@ -12,8 +12,13 @@ use crate::evidence::Scene;
 const ACCOUNT_EVERY_MS: u64 = 5_000;
 /// A rise without a rule opens an incident after so long, ms, …
 const RISE_INCIDENT_MS: u64 = 10_000;
-/// … and from this multiple of the expected rate.
+/// … and from this multiple of the expected rate…
 const RISE_INCIDENT_FACTOR: f64 = 5.0;
+/// … or this one of what no page asks for, which comes far more evenly.
+const RISE_INCIDENT_UNPROMPTED_FACTOR: f64 = 2.0;
+/// A crowd takes at least this long to arrive, ms. What is there at once is not called one, whatever
+/// it looks like.
+const CROWD_RISE_MS_MIN: u64 = 2_000;
 
 impl Engine {
     /// Opens the incident of an attack that a rule was placed against, or takes up the last one:
@@ -143,8 +148,18 @@ impl Engine {
         let rise = self.window.rise(alarm.finding.expected_rps, self.now_ms);
         let began_ms = rise.map_or(alarm.opened_ms(), |r| r.began_ms).max(alarm.opened_ms());
         let lasts = self.now_ms >= began_ms + RISE_INCIDENT_MS && alarm.hot(self.now_ms);
-        let large =
-            self.stats.per_10s_rps > alarm.finding.expected_rps * RISE_INCIDENT_FACTOR + 10.0;
+        let far_above = |rate_rps: f64, expected_rps: f64, factor: f64, floor_rps: f64| {
+            rate_rps > expected_rps * factor + floor_rps
+        };
+        let finding = &alarm.finding;
+        let (all_rps, alone_rps) = (self.stats.per_10s_rps, self.stats.unprompted_10s_rps);
+        let large = far_above(all_rps, finding.expected_rps, RISE_INCIDENT_FACTOR, 10.0)
+            || far_above(
+                alone_rps,
+                finding.expected_unprompted_rps,
+                RISE_INCIDENT_UNPROMPTED_FACTOR,
+                5.0,
+            );
         if self.account.is_none() && lasts && large {
             self.open_incident(&alarm);
             self.note_nothing_placed(&alarm);
@@ -155,7 +170,9 @@ impl Engine {
     pub(super) fn note_nothing_placed(&mut self, alarm: &Alarm) {
         let now_ms = self.now_ms;
         let evidence = self.crowd_view(alarm);
-        let crowd = is_crowd(&evidence);
+        let rise = self.window.rise(alarm.finding.expected_rps, now_ms);
+        let arrived = rise.and_then(|r| r.took_ms).is_some_and(|ms| ms >= CROWD_RISE_MS_MIN);
+        let crowd = arrived && is_crowd(&evidence);
         let Some(account) = &mut self.account else { return };
         let incident = account.incident_mut();
         let why = alarm.refusal.as_deref().unwrap_or("the evidence is not complete");
