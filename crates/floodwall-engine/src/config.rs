@@ -30,7 +30,9 @@ impl Default for EngineConfig {
         EngineConfig {
             mode: Mode::Shadow,
             source_slots: 1 << 18,
-            rule_ttl_ms: 60_000,
+            // A minute after its last match no rule is in force; its rate takes a second to be
+            // seen to have stopped.
+            rule_ttl_ms: 58_000,
             incident_close_ms: 600_000,
             incident_merge_ms: 3_600_000,
             accept_rise_ms: 600_000,
