@@ -11,6 +11,7 @@
 pub mod ban;
 pub mod bucket;
 pub mod claim;
+pub mod event;
 pub mod holdback;
 pub mod incident;
 pub mod limits;
@@ -27,6 +28,7 @@ pub mod value;
 pub use ban::{Ban, BanRefusal, CheckedBan, Protected};
 pub use bucket::TokenBucket;
 pub use claim::{Claim, Hints};
+pub use event::{Event, EventPath};
 pub use holdback::{Holdback, HoldbackBudget};
 pub use incident::{
     Forecast, Incident, IncidentVerdict, LiveEstimates, Peaks, RuleRecord, TimelineEntry, Totals,

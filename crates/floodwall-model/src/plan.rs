@@ -171,6 +171,9 @@ pub enum Family {
     Probe,
     /// E5: how much each source sends.
     PerSource,
+    /// E7: whether a crowd was announced for what is asked for. Speaks against an attack only, and
+    /// little: calendars are public.
+    Provenance,
     /// E8: how fast the rise was.
     Ramp,
 }
@@ -183,6 +186,7 @@ impl Family {
             Family::Behaviour => 4.0,
             Family::Probe => 5.0,
             Family::PerSource => 2.0,
+            Family::Provenance => 1.5,
             Family::Ramp => 1.0,
         }
     }

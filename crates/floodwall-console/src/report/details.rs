@@ -97,11 +97,12 @@ pub(super) fn finding(evidence: &Evidence, kind: IncidentKind) -> String {
         Family::Behaviour => "behaviour",
         Family::Probe => "answer to a probe",
         Family::PerSource => "amount per source",
+        Family::Provenance => "announced or not",
         Family::Ramp => "speed of the rise",
     };
     let cap = evidence.family.log_odds_cap();
     let weight = evidence.log_odds.clamp(-cap, cap);
-    format!("{kind}: {} (weight {weight:+.1}, at most {cap:.0})", evidence.statement)
+    format!("{kind}: {} (weight {weight:+.1}, at most {cap})", evidence.statement)
 }
 
 fn basis(account: &Account<'_>) -> String {
