@@ -15,21 +15,25 @@ mod standing;
 use std::sync::Arc;
 
 use floodwall_model::{
-    Ban, CheckedPlan, Handling, Holdback, Incident, Mode, Observation, Stage, ValueKey, ValueName,
+    Ban, CheckedPlan, Event, Handling, Holdback, Incident, Mode, Observation, Stage, ValueKey,
+    ValueName,
 };
 
 use crate::account::Account;
 use crate::alarm::Alarm;
 use crate::baseline::{Baseline, Frozen};
+use crate::calendar::Calendar;
 use crate::config::EngineConfig;
 use crate::ending::Ending;
 use crate::goodput::Goodput;
+use crate::health::Sight;
 use crate::limits::PerSource;
 use crate::names::Names;
 use crate::onset::{Finding, Onset};
 use crate::random::Random;
 use crate::recent::Recent;
 use crate::rules::{RuleBook, Surroundings};
+use crate::shed::{Shed, Shedding};
 use crate::sources::Sources;
 use crate::stress::Stress;
 use crate::window::{Window, WindowStats};
@@ -79,6 +83,7 @@ pub struct Engine {
     epoch_ms: u64,
     started: bool,
     names: Names,
+    calendar: Calendar,
     recent: Recent,
     baseline: Baseline,
     sources: Sources,
@@ -104,6 +109,11 @@ pub struct Engine {
     observations_lost: u64,
     bans: u64,
     minings: u64,
+    mined_ms: u64,
+    alarms: u64,
+    incidents: u64,
+    sight: Sight,
+    shedding: Shedding,
 }
 
 impl Engine {
@@ -121,6 +131,7 @@ impl Engine {
             epoch_ms: 0,
             started: false,
             names: Names::new(),
+            calendar: Calendar::default(),
             recent: Recent::new(),
             baseline: Baseline::keyed(key),
             key,
@@ -145,13 +156,26 @@ impl Engine {
             observations_lost: 0,
             bans: 0,
             minings: 0,
+            mined_ms: 0,
+            alarms: 0,
+            incidents: 0,
+            sight: Sight::default(),
+            shedding: Shedding::default(),
             config,
         }
     }
 
     /// Takes in texts of values, so that rules can be read.
     pub fn learn_names(&mut self, names: &[ValueName]) {
-        self.names.learn(names);
+        self.calendar.learn(names);
+        if !self.shedding.give_up(Shed::Names, names.len() as u64) {
+            self.names.learn(names);
+        }
+    }
+
+    /// Takes these events for those declared, instead of any before.
+    pub fn declare(&mut self, events: Vec<Event>) {
+        self.calendar = Calendar::new(events, &self.names);
     }
 
     /// Switches between deciding and acting; takes effect with the next step's plan.
@@ -187,6 +211,18 @@ impl Engine {
     /// Tells how many observations were lost on the way here.
     pub const fn observations_lost(&mut self, lost: u64) {
         self.observations_lost += lost;
+        self.sight.lost(lost);
+    }
+
+    /// Tells how long the last step took. Where steps take too long, something is given up, see
+    /// [`Shed`].
+    pub fn step_took(&mut self, took_ms: u64) {
+        self.shedding.step_took(self.now_ms, took_ms);
+    }
+
+    /// Searches for signatures since the start.
+    pub const fn minings(&self) -> u64 {
+        self.minings
     }
 
     /// Takes in what arrived up to `now_ms` and decides. Time never runs backwards here: an
@@ -205,6 +241,7 @@ impl Engine {
         if let Some(closed) = self.recent.advance(self.now_ms) {
             self.baseline.admit(closed);
         }
+        self.sight.step(self.now_ms, observations);
         let (arrived, unprompted) = self.measure(observations, &mut effects);
         self.stats = self.window.tick(self.now_ms, arrived, unprompted);
         self.goodput.tick(interval_s, self.alarm.is_none());
@@ -216,7 +253,7 @@ impl Engine {
         self.find_backup();
         self.rules_tick(interval_s);
         self.account_tick(&mut effects);
-        if self.alarm.is_none() {
+        if self.alarm.is_none() && !self.shedding.give_up(Shed::Learning, 1) {
             self.baseline.learn(self.now_ms, &self.sources, &mut self.random);
         }
         // Beyond its limit the origin gets nothing that could be kept from it.
@@ -270,7 +307,10 @@ impl Engine {
             }
             if !prompted {
                 unprompted += 1;
-                self.onset.count(&observation.attrs);
+                let refused = matches!(observation.handling, Handling::Blocked(_));
+                if !(refused && self.shedding.give_up(Shed::Refused, 1)) {
+                    self.onset.count(&observation.attrs);
+                }
             }
             self.recent.offer(observation, prompted, &mut self.random);
             self.distinct.insert(observation.source.key());
@@ -305,6 +345,7 @@ impl Engine {
             {
                 let past = self.freeze();
                 self.alarm = Some(Alarm::new(finding, past, now_ms));
+                self.alarms += 1;
             }
             return;
         };

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use floodwall_model::{Attr, Collateral, Evidence, Family, RequestKind, Signature, ValueId};
 
 use crate::baseline::{Frozen, Learned};
+use crate::calendar::Calendar;
 use crate::random::Random;
 use crate::recent::{Recent, Sample};
 use crate::record::Record;
@@ -57,6 +58,8 @@ pub struct Scene<'a> {
     pub past: &'a Frozen,
     /// What sources did.
     pub sources: &'a Sources,
+    /// Declared events.
+    pub calendar: &'a Calendar,
     /// Rate of requests that no page asks for, expected without the rise, requests/s.
     pub expected_rps: f64,
     /// Most that honest sources send in ten seconds.
@@ -73,7 +76,7 @@ pub fn gather(signature: &Signature, scene: &Scene<'_>) -> Vec<Evidence> {
     let matched: Vec<&Record> =
         scene.now.records.iter().filter(|r| signature.matches(&r.attrs, known)).collect();
     let stratum = Stratum::of(&matched);
-    [
+    let mut evidence: Vec<Evidence> = [
         implementation_mix(&stratum, scene),
         inconsistency(&matched, scene),
         behaviour(|r| signature.matches(&r.attrs, known), &stratum, scene),
@@ -82,7 +85,10 @@ pub fn gather(signature: &Signature, scene: &Scene<'_>) -> Vec<Evidence> {
     ]
     .into_iter()
     .flatten()
-    .collect()
+    .collect();
+    // Last, since what the others have proved is not its to doubt.
+    evidence.extend(scene.calendar.provenance(&matched, &evidence));
+    evidence
 }
 
 /// Evidence about the rise as a whole, whatever would describe it: for the account, never for a

@@ -41,6 +41,11 @@ impl Names {
         }
     }
 
+    /// All texts kept of an attribute's values.
+    pub fn texts(&self, attr: Attr) -> impl Iterator<Item = (ValueId, &str)> {
+        self.by_attr[attr as usize].iter().map(|(id, text)| (*id, text.as_ref()))
+    }
+
     /// The text of a value, or a stand-in that says that it is not known.
     pub fn text(&self, attr: Attr, id: ValueId) -> String {
         match self.by_attr[attr as usize].get(&id) {

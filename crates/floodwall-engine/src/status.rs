@@ -2,6 +2,8 @@
 
 use floodwall_model::{Mode, Rule};
 
+use crate::shed::Shed;
+
 /// How full a table is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Occupancy {
@@ -13,6 +15,38 @@ pub struct Occupancy {
     pub max: u64,
     /// What lost its place or found none, since the start.
     pub displaced: u64,
+}
+
+/// A declared event that lasts or begins soon.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DeclaredEvent {
+    /// Its name.
+    pub name: String,
+    /// When this occurrence begins, ms since the epoch.
+    pub from_ms: u64,
+    /// When it ends, ms since the epoch.
+    pub until_ms: u64,
+    /// The declared paths.
+    pub paths: Vec<String>,
+    /// How many times the usual traffic is expected, if that was said.
+    pub expected_factor: Option<u32>,
+}
+
+/// How well the engine sees and keeps up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineHealth {
+    /// Age of the oldest observation in the last step, ms.
+    pub lag_ms: u64,
+    /// The largest of these within the last minute, ms.
+    pub lag_60s_ms_max: u64,
+    /// Share of the last ten seconds' observations that was lost on the way here.
+    pub lost_10s_share: f64,
+    /// Why nobody new is blocked, if so much is lost.
+    pub blindness: Option<String>,
+    /// What is given up now to keep up, first things first.
+    pub shed: &'static [Shed],
+    /// How often each was given up since the start.
+    pub given_up: Vec<(Shed, u64)>,
 }
 
 /// The engine's state at one moment.
@@ -60,6 +94,14 @@ pub struct EngineStatus {
     pub bans_proposed: u64,
     /// Searches for signatures since the start.
     pub minings: u64,
+    /// Alarms opened since the start.
+    pub alarms: u64,
+    /// Incidents opened since the start.
+    pub incidents: u64,
+    /// How well it sees and keeps up.
+    pub health: EngineHealth,
+    /// Declared events that last or begin within ten minutes.
+    pub events: Vec<DeclaredEvent>,
     /// How full the tables are.
     pub tables: Vec<Occupancy>,
 }

@@ -13,6 +13,7 @@ use crate::evidence::{Scene, gather};
 use crate::miner::{Mined, Rise, Tier, mine};
 use crate::prior;
 use crate::recent::Sample;
+use crate::shed::Shed;
 
 /// What an attacker may change together. A backup rests on none of the values of one of these sets.
 pub(crate) const CHANGES: [&[Attr]; 4] = [
@@ -60,6 +61,11 @@ impl Engine {
     pub(super) fn find_backup(&mut self) {
         let now_ms = self.now_ms;
         let Some(mut alarm) = self.alarm.take() else { return };
+        let see_enough = self.sight.blindness().is_none();
+        if !see_enough || self.shedding.give_up(Shed::Searches, 1) {
+            self.alarm = Some(alarm);
+            return;
+        }
         if let Some(change) = alarm.backup_due(now_ms) {
             self.try_backup(&mut alarm, change);
         }
@@ -108,6 +114,7 @@ impl Engine {
             recent: &self.recent,
             past: &alarm.past,
             sources: &self.sources,
+            calendar: &self.calendar,
             expected_rps: alarm.finding.expected_unprompted_rps,
             per_source_per_10s: self.per_source.limit_per_10s(),
             rise_ms: self

@@ -7,6 +7,7 @@ use super::{Effect, Engine};
 use crate::account::Account;
 use crate::alarm::Alarm;
 use crate::evidence::Scene;
+use crate::status::DeclaredEvent;
 
 /// Incidents are handed out for storing at least this often while open, ms.
 const ACCOUNT_EVERY_MS: u64 = 5_000;
@@ -19,6 +20,8 @@ const RISE_INCIDENT_UNPROMPTED_FACTOR: f64 = 2.0;
 /// A crowd takes at least this long to arrive, ms. What is there at once is not called one, whatever
 /// it looks like.
 const CROWD_RISE_MS_MIN: u64 = 2_000;
+/// Paths of a declared event that the account names; of the others it tells the number.
+const PATHS_NAMED: usize = 5;
 
 impl Engine {
     /// Opens the incident of an attack that a rule was placed against, or takes up the last one:
@@ -68,12 +71,16 @@ impl Engine {
             ..Incident::default()
         };
         self.next_incident_id += 1;
+        self.incidents += 1;
         let first = format!(
             "the rate left what is expected ({1:.1} requests/s); it is {0:.0} requests/s by now",
             self.stats.per_1s_rps, finding.expected_rps
         );
         incident.note(onset_ms, TimelineKind::Onset, first);
         incident.note(self.now_ms, TimelineKind::Opened, "incident opened".to_owned());
+        for event in self.calendar.at_hand(self.now_ms) {
+            incident.note(self.now_ms, TimelineKind::Note, event_words(&event, self.now_ms));
+        }
         incident.top_paths = self.top_paths();
         self.account = Some(Account::open(incident, self.now_ms));
         self.stored_ms = 0;
@@ -110,7 +117,17 @@ impl Engine {
         let in_force = !self.book.active().is_empty();
         let goes_on = self.book.matching() || self.kernel_active();
         let hot = self.onset.sustained(&self.stats);
+        let blindness = self.sight.blindness_to_note(self.account.is_some());
         let Some(account) = &mut self.account else { return };
+        if let Some(why) = blindness {
+            account.incident_mut().note(now_ms, TimelineKind::Note, why);
+            account.incident_mut().blind_spots.push(
+                "At times more than a twentieth of the requests was not observed: counts and shares \
+                 of that time are those of the rest."
+                    .to_owned(),
+            );
+            self.stored_ms = 0;
+        }
         // Once an attack has been named, a crowd that comes after it does not prolong it.
         let unnamed = account.incident().rules.is_empty();
         account.tick(&self.stats, goes_on || (unnamed && hot));
@@ -194,6 +211,7 @@ impl Engine {
             recent: &self.recent,
             past: &alarm.past,
             sources: &self.sources,
+            calendar: &self.calendar,
             expected_rps: alarm.finding.expected_unprompted_rps,
             per_source_per_10s: self.per_source.limit_per_10s(),
             rise_ms: None,
@@ -218,6 +236,18 @@ fn is_crowd(evidence: &[floodwall_model::Evidence]) -> bool {
     let of = |family| evidence.iter().find(|e| e.family == family).map(|e| e.log_odds);
     of(Family::Implementation).is_some_and(|l| l <= -2.0)
         && of(Family::Behaviour).is_some_and(|l| l <= -1.0)
+}
+
+fn event_words(event: &DeclaredEvent, now_ms: u64) -> String {
+    let DeclaredEvent { name, paths, .. } = event;
+    let when = if now_ms < event.from_ms { "begins soon" } else { "lasts" };
+    let paths = match paths.split_at_checked(PATHS_NAMED) {
+        Some((named, rest)) if !rest.is_empty() => {
+            format!("{} and {} more", named.join(", "), rest.len())
+        }
+        _ => paths.join(", "),
+    };
+    format!("the declared event “{name}” {when}: visitors were expected on {paths}")
 }
 
 fn blind_spots(kernel_filter: bool) -> Vec<String> {

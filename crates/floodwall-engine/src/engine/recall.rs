@@ -27,6 +27,7 @@ impl Engine {
         self.onset.recall(&contents.rates, now_ms, ago_ms);
         self.per_source = contents.per_source;
         self.names = contents.names;
+        self.calendar.look_up(&self.names);
         self.frozen = None;
         Ok(Recalled {
             made_ms: contents.made_ms,

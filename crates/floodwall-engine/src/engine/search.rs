@@ -13,6 +13,7 @@ use crate::pending::{Pending, Trial};
 use crate::prior;
 use crate::recent::Sample;
 use crate::rules::RULES_AT_EASE;
+use crate::shed::Shed;
 use crate::sources::Sources;
 
 /// Signatures on trial at once.
@@ -26,6 +27,9 @@ pub(super) const HEAVY_SHARE_MIN: f64 = 0.3;
 const LEFT_SHARE_MAX: f64 = 0.20;
 /// Longest window mined, ms.
 const MINING_WINDOW_MS_MAX: u64 = 10_000;
+/// Least pause between two searches while they are given up, ms; while rules are in force, longer.
+const SHED_PAUSE_MS: u64 = 1_000;
+const SHED_RESIDUAL_MS: u64 = 5_000;
 
 /// Why no limit per source is placed.
 const NO_THROTTLE: &str = "a limit per source would touch visitors, and the site bears what comes";
@@ -44,10 +48,15 @@ impl Engine {
     /// Finding → Signature: mines the unexplained rise, puts what it finds on trial.
     pub(super) fn search(&mut self) {
         let now_ms = self.now_ms;
-        let sample = match &self.alarm {
-            Some(alarm) if alarm.mining_due(now_ms) => self.unexplained(),
-            _ => return,
-        };
+        if !self.alarm.as_ref().is_some_and(|alarm| alarm.mining_due(now_ms)) {
+            return;
+        }
+        let pause_ms = if self.book.active().is_empty() { SHED_PAUSE_MS } else { SHED_RESIDUAL_MS };
+        if now_ms < self.mined_ms + pause_ms && self.shedding.give_up(Shed::Searches, 1) {
+            return;
+        }
+        self.mined_ms = now_ms;
+        let sample = self.unexplained();
         let Some(alarm) = &mut self.alarm else { return };
         let expected_rps = alarm.finding.expected_unprompted_rps;
         let left_rps = sample.rate_rps() - expected_rps;
@@ -182,6 +191,12 @@ impl Engine {
             alarm.refusal = Some(NO_THROTTLE.to_owned());
             return false;
         }
+        if pending.tier == Tier::Block
+            && let Some(why) = self.sight.blindness()
+        {
+            alarm.refusal = Some(why);
+            return false;
+        }
         let limit = self.per_source.limit_per_10s();
         let scene = Scene {
             now_ms,
@@ -191,6 +206,7 @@ impl Engine {
             recent: &self.recent,
             past: &alarm.past,
             sources: &self.sources,
+            calendar: &self.calendar,
             expected_rps: alarm.finding.expected_unprompted_rps,
             per_source_per_10s: limit,
             rise_ms: self

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::alarm::Alarm;
-use crate::status::{EngineStatus, Occupancy};
+use crate::status::{EngineHealth, EngineStatus, Occupancy};
 
 impl Engine {
     /// How far the software that visits today differs from that of four weeks ago, 0 to 1; `None`
@@ -41,6 +41,17 @@ impl Engine {
             incident: self.account.as_ref().map(|a| a.incident().id),
             bans_proposed: self.bans,
             minings: self.minings,
+            alarms: self.alarms,
+            incidents: self.incidents,
+            health: EngineHealth {
+                lag_ms: self.sight.lag_ms(),
+                lag_60s_ms_max: self.sight.lag_60s_ms_max(),
+                lost_10s_share: self.sight.lost_share(),
+                blindness: self.sight.blindness(),
+                shed: self.shedding.now(),
+                given_up: self.shedding.counts(),
+            },
+            events: self.calendar.at_hand(self.now_ms),
             tables: [
                 ("sources", self.sources.occupancy()),
                 ("attribute values", self.onset.occupancy()),
@@ -48,6 +59,7 @@ impl Engine {
                 ("signatures kept ready", self.book.standby().occupancy()),
                 ("sources on trial", self.book.on_trial()),
                 ("sources a rule refused", self.book.blamed().occupancy()),
+                ("declared paths", self.calendar.occupancy()),
             ]
             .into_iter()
             .chain(self.baseline.tables())

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use floodwall_engine::EngineConfig;
+use floodwall_engine::{Engine, EngineConfig};
 use floodwall_sim::scene::{Cast, Moments};
-use floodwall_sim::trial::run_cast;
+use floodwall_sim::trial::run_tended;
 use floodwall_sim::{
     AddressPlan, ClientMix, Council, CouncilConfig, Deaf, Label, OpenLoop, SessionArrivals, Site,
     Traffic, VisitorsConfig,
@@ -77,7 +77,18 @@ impl Stage0 {
 /// Runs `streams` until `end_ms` and scores what the engine did. Everything from the beginning on
 /// counts.
 pub fn run(streams: Vec<Box<dyn Traffic>>, end_ms: u64, view: View, seed: u64) -> Score {
+    run_told(streams, end_ms, view, seed, |_, _| ())
+}
+
+/// The same; `tell` tells the engine what no request does, before each step.
+pub fn run_told(
+    streams: Vec<Box<dyn Traffic>>,
+    end_ms: u64,
+    view: View,
+    seed: u64,
+    tell: impl FnMut(&mut Engine, u64),
+) -> Score {
     let moments = Moments { end_ms, ..Moments::default() };
     let cast = Cast { streams, moments, victims: None, site_rps: 0.0 };
-    run_cast(cast, view, seed, EngineConfig::default())
+    run_tended(cast, view, seed, EngineConfig::default(), tell)
 }

@@ -46,6 +46,18 @@ pub fn run_with(scene: &Scene, view: View, seed: u64, config: EngineConfig) -> S
 
 /// The same with a cast put together elsewhere.
 pub fn run_cast(cast: Cast, view: View, seed: u64, config: EngineConfig) -> Score {
+    run_tended(cast, view, seed, config, |_, _| ())
+}
+
+/// The same with somebody who tells the engine what no request does: called before each step, with
+/// the time in ms after the beginning.
+pub fn run_tended(
+    cast: Cast,
+    view: View,
+    seed: u64,
+    config: EngineConfig,
+    mut tend: impl FnMut(&mut Engine, u64),
+) -> Score {
     let Cast { streams, moments, victims, site_rps } = cast;
     let key = ValueKey::new(seed, seed ^ 0x5555);
     let mut engine = Engine::new(EngineConfig { mode: Mode::Protect, ..config }, key, seed);
@@ -80,6 +92,7 @@ pub fn run_cast(cast: Cast, view: View, seed: u64, config: EngineConfig) -> Scor
         if now_ms.is_multiple_of(1_000) && gate.kernel_dropped() > 0 {
             engine.kernel_dropped(gate.kernel_dropped());
         }
+        tend(&mut engine, now_ms);
         for effect in engine.step(T0_MS + now_ms, &batch) {
             match effect {
                 Effect::Publish(plan) => {
