@@ -20,12 +20,12 @@ fn the_page_lists_every_limit() {
     }
 }
 
-#[test]
-fn the_page_lists_every_key_of_the_kernel_section() {
+/// The keys of a section are those of `config/{section}.rs`, each in a row of its own.
+fn check_section(section: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let page = std::fs::read_to_string(root.join("docs/configuration.md")).expect("the page");
-    let code = std::fs::read_to_string(root.join("crates/floodwall/src/config/kernel.rs"))
-        .expect("the section");
+    let file = format!("crates/floodwall/src/config/{section}.rs");
+    let code = std::fs::read_to_string(root.join(file)).expect("the section");
     let list = code.split_once("KEYS: &[&str] =").and_then(|(_, rest)| rest.split_once(']'));
     let (list, _) = list.expect("the list of keys");
     // Between the quotation marks, however the list is broken into lines.
@@ -34,4 +34,14 @@ fn the_page_lists_every_key_of_the_kernel_section() {
     for key in keys {
         assert!(page.contains(&format!("| `{key}` |")), "the page does not tell of {key}");
     }
+}
+
+#[test]
+fn the_page_lists_every_key_of_the_kernel_section() {
+    check_section("kernel");
+}
+
+#[test]
+fn the_page_lists_every_key_of_an_event() {
+    check_section("event");
 }

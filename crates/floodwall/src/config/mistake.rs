@@ -13,6 +13,13 @@ pub enum Place {
     Line(usize),
     /// In the file as a whole.
     File,
+    /// In a line of a file that the file names.
+    Other {
+        /// That file.
+        file: String,
+        /// Its line, counted from one.
+        line: usize,
+    },
     /// In an argument of the command line.
     Argument(String),
 }
@@ -39,7 +46,7 @@ impl Mistakes {
         // Stable, so that mistakes of one line stay in the order they were found in.
         list.sort_by_key(|mistake| match mistake.place {
             Place::Line(line) => line,
-            Place::File | Place::Argument(_) => usize::MAX,
+            Place::File | Place::Other { .. } | Place::Argument(_) => usize::MAX,
         });
         (!list.is_empty()).then(|| Mistakes { file: file.map(String::from), list })
     }
@@ -75,6 +82,7 @@ impl fmt::Display for Mistakes {
             match place {
                 Place::Line(line) => writeln!(f, "{file}:{line}: {message}")?,
                 Place::File => writeln!(f, "{file}: {message}")?,
+                Place::Other { file, line } => writeln!(f, "{file}:{line}: {message}")?,
                 Place::Argument(argument) => writeln!(f, "{argument}: {message}")?,
             }
         }
@@ -103,6 +111,11 @@ fn unclosed_quote(text: &str, line: usize) -> Option<usize> {
 
 /// Reads a whole text file.
 pub(super) fn read_text(path: &Path, name: &str) -> Result<String, Mistakes> {
+    read_text_of(path, name, "this is no configuration")
+}
+
+/// The same; `too_large` is said of one that is larger than [`FILE_BYTES_MAX`].
+pub(super) fn read_text_of(path: &Path, name: &str, too_large: &str) -> Result<String, Mistakes> {
     let wrong = |place, message| Mistakes {
         file: Some(name.into()),
         list: vec![Mistake { place, message }],
@@ -112,7 +125,7 @@ pub(super) fn read_text(path: &Path, name: &str) -> Result<String, Mistakes> {
         .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
         .map_err(|error| wrong(Place::File, format!("cannot be read: {error}")))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        let message = format!("larger than {FILE_BYTES_MAX} bytes; this is no configuration");
+        let message = format!("larger than {FILE_BYTES_MAX} bytes; {too_large}");
         return Err(wrong(Place::File, message));
     }
     String::from_utf8(bytes).map_err(|error| {

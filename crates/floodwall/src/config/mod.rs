@@ -14,6 +14,7 @@
 //! state_dir = "/var/lib/floodwall"
 //! control_socket = "/run/floodwall/control.sock"
 //! operators = ["198.51.100.0/24"]    # never banned or blocked
+//! calendar = "events.ics"            # the same from an iCalendar file
 //! trusted_proxies = []               # whose word on the client's address is taken
 //!
 //! [site."campaign.example"]
@@ -31,9 +32,18 @@
 //!
 //! [limits]                           # those of the gateway; each has a default there
 //! body_bytes_max = 10_485_760
+//!
+//! [[event]]                          # when and where many visitors are expected
+//! name = "Results night"
+//! from = 2026-11-24T18:00:00+01:00
+//! until = 2026-11-25T02:00:00+01:00
+//! paths = ["/results", "/live/*"]
+//! expected = "x20"
 //! ```
 
 mod cross;
+mod event;
+mod ics;
 mod kernel;
 mod limits;
 mod mistake;
@@ -45,7 +55,7 @@ mod top;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use floodwall_model::{Mode, Prefix};
+use floodwall_model::{Event, Mode, Prefix};
 
 pub use kernel::KernelConfig;
 pub use limits::LimitsConfig;
@@ -93,6 +103,10 @@ pub struct Config {
     pub kernel: KernelConfig,
     /// Limits that differ from the gateway's defaults.
     pub limits: LimitsConfig,
+    /// The iCalendar file, if one is named.
+    pub calendar: Option<PathBuf>,
+    /// Declared events, of this file and of that calendar.
+    pub events: Vec<Event>,
 }
 
 impl Config {
@@ -188,6 +202,8 @@ impl Config {
             sites: Vec::new(),
             kernel: KernelConfig::default(),
             limits: LimitsConfig::default(),
+            calendar: None,
+            events: Vec::new(),
         }
     }
 }

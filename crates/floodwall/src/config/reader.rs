@@ -6,7 +6,7 @@ use toml_edit::{Item, TableLike, Value};
 
 use super::mistake::{Mistake, Mistakes, Place, line_of};
 use super::nearest::nearest;
-use super::{kernel, limits, site, top};
+use super::{event, kernel, limits, site, top};
 
 /// A value and the line it is on.
 #[derive(Clone, Debug)]
@@ -31,6 +31,12 @@ impl<'a> Reader<'a> {
     /// Notes a mistake.
     pub(super) fn wrong(&mut self, line: usize, message: impl Into<String>) {
         self.mistakes.push(Mistake { place: Place::Line(line), message: message.into() });
+    }
+
+    /// Notes a mistake in another file, which this one names.
+    pub(super) fn wrong_in(&mut self, file: &str, line: usize, message: String) {
+        let place = Place::Other { file: file.to_owned(), line };
+        self.mistakes.push(Mistake { place, message });
     }
 
     /// Notes a mistake of the file as a whole: something is missing.
@@ -217,6 +223,7 @@ fn unknown_key(key: &str, known: &[&str]) -> String {
         (site::KEYS, "in a [site.\"…\"] section"),
         (kernel::KEYS, "in the [kernel] section"),
         (limits::KEYS, "in the [limits] section"),
+        (event::KEYS, "in an [[event]] section"),
     ];
     for (keys, place) in sections {
         if keys.contains(&key) {

@@ -99,6 +99,29 @@ fn the_whole_file_is_read() {
 }
 
 #[test]
+fn events_come_from_the_file_and_its_calendar() {
+    let config = Config::load(&folder("good").join("events.toml")).unwrap();
+    let names: Vec<&str> = config.events.iter().map(|event| event.name.as_str()).collect();
+    assert_eq!(names, ["Results night", "Debate", "Weekly talk"]);
+    let night = &config.events[0];
+    assert_eq!((night.from_ms, night.until_ms), (1_795_539_600_000, 1_795_568_400_000));
+    assert_eq!(night.expected_factor, Some(20));
+    let talk = &config.events[2];
+    assert!(talk.repeat.is_some() && talk.paths.len() == 2, "{talk:?}");
+}
+
+#[test]
+fn as_many_events_as_may_be_declared() {
+    let site = "[site.\"a.example\"]\norigin = \"http://h\"\n";
+    let event = "[[event]]\nname = \"x\"\nfrom = 2026-11-24T18:00:00Z\n\
+                 until = 2026-11-24T19:00:00Z\npaths = [\"/x\"]\n";
+    let most = floodwall_model::event::EVENTS_MAX;
+    assert_eq!(parse(&(site.to_owned() + &event.repeat(most))).unwrap().events.len(), most);
+    let shown = messages(&(site.to_owned() + &event.repeat(most + 1)));
+    assert!(shown.contains("257 events are declared; at most 256"), "{shown}");
+}
+
+#[test]
 fn the_default_listener_keeps_out_of_the_origins_way() {
     let port =
         |origin: &str| Config::for_origin(origin, &[], &[]).map(|config| config.listen[0].port());

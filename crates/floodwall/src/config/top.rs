@@ -7,7 +7,7 @@ use toml_edit::TableLike;
 
 use super::nearest::nearest;
 use super::reader::{At, Reader};
-use super::{Config, INTERFACES_MAX, kernel, limits, site};
+use super::{Config, INTERFACES_MAX, event, kernel, limits, site};
 
 /// The keys known at the top.
 pub(super) const KEYS: &[&str] = &[
@@ -19,6 +19,8 @@ pub(super) const KEYS: &[&str] = &[
     "control_socket",
     "operators",
     "trusted_proxies",
+    "calendar",
+    "event",
     "site",
     "kernel",
     "limits",
@@ -95,6 +97,7 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &dyn TableLike) -> (Config, P
     }
     kernel::check_room(reader, &config.allowed());
     config.limits = limits::read(reader, table);
+    event::read(reader, table, &mut config);
     (config, places)
 }
 

@@ -187,6 +187,25 @@ fn iso8601(text: &[u8]) -> Option<Stamp> {
     stamp(day_number(year, month, day)? * 86_400 + of_day_s - zone_s, fraction_ms)
 }
 
+/// The whole of `text` as RFC 3339 with its offset from UTC, ms since the epoch.
+pub(crate) fn rfc3339_ms(text: &str) -> Option<u64> {
+    let text = text.as_bytes();
+    // Where a log leaves the offset out it is guessed; here nothing is.
+    let has_offset = matches!(text.last(), Some(b'Z' | b'z'))
+        || text.get(19..).is_some_and(|rest| rest.iter().any(|b| matches!(b, b'+' | b'-')));
+    iso8601(text).filter(|stamp| has_offset && stamp.at_ms <= LATEST_MS).map(|stamp| stamp.at_ms)
+}
+
+/// A date and a second of its day in UTC, ms since the epoch; `None` for a date that does not exist
+/// or is before 1970.
+pub(crate) fn civil_ms(year: u32, month: u32, day: u32, of_day_s: u32) -> Option<u64> {
+    if !(1..=12).contains(&month) || year > 9_999 {
+        return None;
+    }
+    let days = day_number(year.into(), month.into(), day.into())?;
+    stamp(days * 86_400 + i64::from(of_day_s), None).map(|stamp| stamp.at_ms)
+}
+
 /// Unix time as digits with an optional fraction.
 fn unix_text(text: &[u8]) -> Option<Stamp> {
     let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
@@ -301,6 +320,25 @@ mod tests {
     }
 
     #[test]
+    fn a_declared_time_has_its_offset() {
+        for (text, expected) in [
+            ("2015-05-17T10:05:03Z", Some(1_431_857_103_000)),
+            ("2015-05-17T12:05:03+02:00", Some(1_431_857_103_000)),
+            ("2015-05-17T09:05:03.5-01:00", Some(1_431_857_103_500)),
+            ("2015-05-17T10:05:03", None),
+            ("2015-05-17", None),
+            ("10:05:03Z", None),
+            ("", None),
+        ] {
+            assert_eq!(rfc3339_ms(text), expected, "{text}");
+        }
+        assert_eq!(civil_ms(2015, 5, 17, 36_303), Some(1_431_857_103_000));
+        assert_eq!(civil_ms(2015, 2, 29, 0), None);
+        assert_eq!(civil_ms(2015, 13, 1, 0), None);
+        assert_eq!(civil_ms(1969, 12, 31, 0), None);
+    }
+
+    #[test]
     fn numbers_in_json_are_seconds_or_ms() {
         assert_eq!(unix_fraction(1_431_857_103.25).unwrap().at_ms, 1_431_857_103_250);
         assert_eq!(unix_fraction(1_431_857_103_250.0).unwrap().at_ms, 1_431_857_103_250);
@@ -320,6 +358,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             let mut parser = StampParser::default();
+            let _ = rfc3339_ms(&String::from_utf8_lossy(&bytes));
             let _ = (parser.any(&bytes), parser.clf(&bytes), iso8601(&bytes), unix_text(&bytes));
         }
     }
