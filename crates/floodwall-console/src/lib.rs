@@ -11,6 +11,7 @@ mod civil;
 pub mod control;
 #[cfg(test)]
 mod golden;
+mod metrics;
 mod report;
 pub mod status;
 mod summary;
@@ -20,6 +21,7 @@ mod words;
 mod wrap;
 
 pub use civil::utc;
+pub use metrics::metrics_text;
 pub use report::{report_json, report_text};
 pub use status::{Status, status_text, status_text_with};
 pub use summary::{IncidentKind, IncidentSummary};

@@ -46,6 +46,12 @@ pub struct Status {
     pub open_incident: Option<IncidentSummary>,
     /// Refusals since the start, by reason; reasons that never occurred may be left out.
     pub reasons: Vec<ReasonCount>,
+    /// Declared events that last or begin soon.
+    #[serde(default)]
+    pub events: Vec<EventStatus>,
+    /// What was counted since the start.
+    #[serde(default)]
+    pub counts: Counts,
     /// What is done about packets; `None` where the kernel filter is not asked to watch them.
     #[serde(default)]
     pub packets: Option<PacketsStatus>,
@@ -206,6 +212,52 @@ pub struct ReasonCount {
     pub count: u64,
 }
 
+/// A declared event that lasts or begins soon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventStatus {
+    /// Its name.
+    pub name: String,
+    /// When this occurrence begins, ms since the epoch.
+    pub from_ms: u64,
+    /// When it ends, ms since the epoch.
+    pub until_ms: u64,
+    /// The declared paths.
+    pub paths: Vec<String>,
+    /// How many times the usual traffic is expected, if that was said.
+    pub expected_factor: Option<u32>,
+}
+
+/// What was counted since the start.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    /// Requests received.
+    pub requests: u64,
+    /// Those that went on towards a site.
+    pub passed: u64,
+    /// Those among them that a rule in shadow would have refused.
+    pub would_refuse: u64,
+    /// Alarms opened.
+    pub alarms: u64,
+    /// Incidents of requests opened.
+    pub incidents: u64,
+    /// Searches for signatures.
+    pub searches: u64,
+}
+
+/// Something that is given up when Floodwall cannot keep up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShedStatus {
+    /// Its name in metrics.
+    pub name: String,
+    /// What is given up, in words.
+    pub words: String,
+    /// Whether it is given up now.
+    pub now: bool,
+    /// How often since the start.
+    pub times: u64,
+}
+
 /// How full a bounded table is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableUse {
@@ -221,11 +273,28 @@ pub struct TableUse {
 
 /// How well Floodwall sees.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Health {
     /// Requests that were served and not observed, since the start.
     pub observations_lost: u64,
-    /// Age of the newest observation judged, ms.
+    /// Share of the last ten seconds' requests that was not observed.
+    pub lost_10s_share: f64,
+    /// Why nobody new is blocked, where too much is lost.
+    pub blindness: Option<String>,
+    /// Age of the oldest observation when it was judged, in the last step, ms.
     pub lag_ms: u64,
+    /// The largest of these within the last minute, ms.
+    pub lag_60s_ms_max: u64,
+    /// Duration of the engine's last step, ms.
+    pub step_ms: u64,
+    /// The longest step within the last minute, ms.
+    pub step_60s_ms_max: u64,
+    /// Duration of the last step in which signatures were searched for, ms.
+    pub search_ms: u64,
+    /// The longest of these within the last minute, ms.
+    pub search_60s_ms_max: u64,
+    /// What is given up to keep up, in the order in which it is.
+    pub shed: Vec<ShedStatus>,
     /// The bounded tables.
     pub tables: Vec<TableUse>,
     /// Incident records that are not on disk yet.
@@ -236,9 +305,8 @@ pub struct Health {
     pub store_failures: u64,
     /// Bans that were refused by their check, or that a full table or the kernel did not take, since
     /// the start.
-    #[serde(default)]
     pub bans_refused: u64,
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

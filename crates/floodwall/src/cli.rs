@@ -106,6 +106,10 @@ pub struct SocketArgs {
     /// The state directory that the running Floodwall was started with, if it was given one
     #[arg(long, value_name = "DIR", conflicts_with = "control_socket")]
     pub state_dir: Option<PathBuf>,
+    /// The configuration file that the running Floodwall was started with: socket and state
+    /// directory are those it names
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["control_socket", "state_dir"])]
+    pub config: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -114,6 +118,9 @@ pub struct SocketArgs {
 /// Show what the running Floodwall is doing.
 #[derive(Clone, Debug, Args)]
 pub struct StatusArgs {
+    /// Print metrics (Prometheus text format 0.0.4)
+    #[arg(long, conflicts_with = "json")]
+    pub metrics: bool,
     /// Where and how.
     #[command(flatten)]
     pub socket: SocketArgs,

@@ -41,12 +41,14 @@ fn quiet() -> Status {
         bans: 0,
         open_incident: None,
         reasons: vec![ReasonCount { reason: Reason::Malformed, count: 0 }],
+        events: vec![],
+        counts: Counts::default(),
         packets: None,
         health: Health::default(),
     }
 }
 
-fn under_attack() -> Status {
+pub(crate) fn under_attack() -> Status {
     let quiet = quiet();
     Status {
         mode: Mode::Protect,
@@ -94,6 +96,7 @@ fn under_attack() -> Status {
         health: Health {
             observations_lost: 1,
             lag_ms: 1_500,
+            lag_60s_ms_max: 2_100,
             tables: vec![
                 TableUse { name: "sources".into(), used: 900, max: 1_000, displaced: 0 },
                 TableUse { name: "bans".into(), used: 1, max: 100_000, displaced: 2 },
@@ -102,6 +105,7 @@ fn under_attack() -> Status {
             records_lost: 0,
             store_failures: 4,
             bans_refused: 0,
+            ..Health::default()
         },
         ..quiet
     }
@@ -115,6 +119,61 @@ fn a_quiet_host() {
 #[test]
 fn a_host_under_attack_shows_its_weaknesses() {
     crate::golden::check("status_attack.txt", &status_text(&under_attack()));
+}
+
+#[test]
+fn a_declared_event_is_shown_before_it_begins_and_while_it_lasts() {
+    let quiet = quiet();
+    for (from_ms, words) in
+        [(quiet.at_ms + 540_000, "begins in 9 minutes"), (quiet.at_ms - HOUR_MS, "ends in 2 hours")]
+    {
+        let until_ms = quiet.at_ms + 2 * HOUR_MS;
+        let event = EventStatus {
+            name: "Results night".into(),
+            from_ms,
+            until_ms,
+            paths: vec!["/results".into(), "/live/*".into()],
+            expected_factor: Some(20),
+        };
+        let text = status_text(&Status { events: vec![event], ..self::quiet() });
+        let aloud = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in ["Results night", words, "/results, /live/*", "20 times"] {
+            assert!(aloud.contains(part), "{part}: {text}");
+        }
+    }
+}
+
+#[test]
+fn loss_and_what_is_given_up_are_weaknesses() {
+    let health = Health {
+        blindness: Some("6 % of the requests were not observed; nobody new is blocked".into()),
+        lost_10s_share: 0.06,
+        lag_60s_ms_max: 4_000,
+        step_ms: 120,
+        step_60s_ms_max: 310,
+        shed: vec![
+            ShedStatus {
+                name: "names".into(),
+                words: "texts of values".into(),
+                now: true,
+                times: 9,
+            },
+            ShedStatus { name: "searches".into(), words: "searches".into(), now: false, times: 3 },
+            ShedStatus { name: "learning".into(), words: "learning".into(), now: false, times: 0 },
+        ],
+        ..Health::default()
+    };
+    let text = status_text(&Status { health, ..quiet() });
+    let aloud = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "nobody new is blocked",
+        "within the last minute, judgements came up to 4 seconds late",
+        "given up now, to keep up: texts of values (9 times since the start)",
+        "given up at times, and not now: searches (3 times since the start)",
+    ] {
+        assert!(aloud.contains(part), "{part}: {text}");
+    }
+    assert!(!aloud.contains("learning ("), "{text}");
 }
 
 #[test]
@@ -175,7 +234,7 @@ fn a_status_survives_the_socket() {
     assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);
 }
 
-fn flooded() -> PacketsStatus {
+pub(crate) fn flooded() -> PacketsStatus {
     let at_ms = quiet().at_ms;
     PacketsStatus {
         not_carried_out_because: None,

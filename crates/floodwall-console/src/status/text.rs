@@ -3,8 +3,8 @@
 use floodwall_model::Mode;
 
 use super::{
-    AlarmStatus, BaselineState, BaselineStatus, Health, InterfaceStatus, KernelStatus, KernelTier,
-    PacketsStatus, Rates, ReasonCount, RuleStatus, Status, packets_text,
+    AlarmStatus, BaselineState, BaselineStatus, EventStatus, Health, InterfaceStatus, KernelStatus,
+    KernelTier, PacketsStatus, Rates, ReasonCount, RuleStatus, Status, packets_text,
 };
 use crate::summary::{IncidentKind, IncidentSummary};
 use crate::verdict;
@@ -51,6 +51,9 @@ pub fn status_text_with(status: &Status, packets: Option<&PacketsStatus>) -> Str
     }
     line("traffic", traffic_words(&status.rates));
     line("baseline", baseline_words(&status.baseline));
+    for (index, event) in status.events.iter().enumerate() {
+        line(if index == 0 { "event" } else { "" }, event_words(event, status.at_ms));
+    }
     line("incident", incident_words(status.open_incident.as_ref(), status.at_ms));
     if let Some(alarm) = &status.alarm {
         line("alarm", alarm_words(alarm, status.at_ms));
@@ -162,6 +165,20 @@ fn baseline_words(baseline: &BaselineStatus) -> String {
     state + &drift
 }
 
+fn event_words(event: &EventStatus, at_ms: u64) -> String {
+    let when = if at_ms < event.from_ms {
+        format!("begins in {}", duration(event.from_ms - at_ms))
+    } else {
+        format!("ends in {}", duration(event.until_ms.saturating_sub(at_ms)))
+    };
+    let expected = match event.expected_factor {
+        Some(factor) => format!(", {factor} times the usual traffic"),
+        None => String::new(),
+    };
+    let paths = event.paths.join(", ");
+    format!("“{}” {when}; visitors are expected on {paths}{expected}", event.name)
+}
+
 pub(super) fn incident_words(incident: Option<&IncidentSummary>, at_ms: u64) -> String {
     let Some(incident) = incident else { return "none open".into() };
     let noun = incident.kind.noun();
@@ -231,8 +248,18 @@ fn health_words(health: &Health) -> Vec<String> {
             count(health.observations_lost, "request")
         ));
     }
+    weaknesses.extend(health.blindness.clone());
     if health.lag_ms >= LAG_SHOWN_FROM_MS {
         weaknesses.push(format!("judgements come {} late", duration(health.lag_ms)));
+    } else if health.lag_60s_ms_max >= LAG_SHOWN_FROM_MS {
+        let late = duration(health.lag_60s_ms_max);
+        weaknesses.push(format!("within the last minute, judgements came up to {late} late"));
+    }
+    for shed in health.shed.iter().filter(|shed| shed.now || shed.times > 0) {
+        let when =
+            if shed.now { "given up now, to keep up" } else { "given up at times, and not now" };
+        let times = count(shed.times, "time");
+        weaknesses.push(format!("{when}: {} ({times} since the start)", shed.words));
     }
     for table in &health.tables {
         let used = if table.max == 0 { 1.0 } else { table.used as f64 / table.max as f64 };

@@ -60,6 +60,7 @@ impl NodeDefence {
             nftables: interface.is_some(),
             interfaces: interface.into_iter().collect(),
             kernel: KernelWishes::default(),
+            events: Vec::new(),
             database: state.0.join("floodwall.db"),
             control_socket: None,
             loopback_is_bannable: true,

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use floodwall_engine::{Effect, Engine, EngineConfig, EngineStatus};
@@ -19,6 +19,7 @@ use floodwall_store::StoreError;
 
 use super::memory::{self, MemoryKeeper};
 use super::numbers::IncidentNumbers;
+use super::pace::{Durations, Shown};
 use super::packet_loop::PacketsView;
 use super::stress::{OriginCounts, OriginWatch};
 use super::{Parts, lock};
@@ -42,8 +43,10 @@ const INCIDENTS_SHOWN_MAX: usize = 16;
 pub(crate) struct View {
     /// The engine's state after its last step.
     pub(crate) status: Option<EngineStatus>,
-    /// Age of the newest observation when it was judged, ms.
-    pub(crate) lag_ms: u64,
+    /// How long the engine's steps take.
+    pub(crate) steps: Shown,
+    /// How long those take in which signatures are searched for.
+    pub(crate) searches: Shown,
     /// Observations lost before the engine.
     pub(crate) lost: u64,
     /// The latest incidents since the start, oldest first.
@@ -86,6 +89,8 @@ pub(crate) struct EngineLoop {
     fillings: u64,
     numbers: IncidentNumbers,
     keeper: MemoryKeeper,
+    steps: Durations,
+    searches: Durations,
 }
 
 impl EngineLoop {
@@ -111,6 +116,8 @@ impl EngineLoop {
             batches,
             plan,
             observations: Vec::new(),
+            steps: Durations::default(),
+            searches: Durations::default(),
             lost: 0,
             kernel_read_ms: 0,
         }
@@ -167,10 +174,12 @@ impl EngineLoop {
     fn tick(&mut self, parts: &Parts) {
         let now_ms = now_ms();
         self.follow_mode(*lock(&parts.mode), parts);
+        if let Some(events) = lock(&parts.events).take() {
+            self.engine.declare(events);
+        }
         self.read_kernel(parts, now_ms);
         self.origin_5xx += answers_5xx(&self.observations);
-        let newest_ms = self.observations.iter().map(|o| o.at_ms).max();
-        let effects = self.engine.step(now_ms, &self.observations);
+        let effects = self.timed_step(now_ms);
         self.observations.clear();
         for effect in effects {
             self.apply(effect, parts);
@@ -180,8 +189,23 @@ impl EngineLoop {
         status.incident = status.incident.map(|own| self.numbers.exchange(own));
         let mut view = lock(&parts.view);
         view.status = Some(status);
-        view.lag_ms = newest_ms.map_or(0, |at_ms| now_ms.saturating_sub(at_ms));
+        view.steps = self.steps.shown(now_ms);
+        view.searches = self.searches.shown(now_ms);
         view.lost = self.lost;
+    }
+
+    /// One step of the engine, which is told how long it took.
+    fn timed_step(&mut self, now_ms: u64) -> Vec<Effect> {
+        let searched = self.engine.minings();
+        let began = Instant::now();
+        let effects = self.engine.step(now_ms, &self.observations);
+        let took = began.elapsed();
+        self.steps.note(now_ms, took);
+        if self.engine.minings() > searched {
+            self.searches.note(now_ms, took);
+        }
+        self.engine.step_took(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        effects
     }
 
     /// Whoever switches to shadow wants nobody refused from this moment: the bans go too.

@@ -13,6 +13,7 @@ mod memory;
 mod neighbours;
 mod nft_keeper;
 mod numbers;
+mod pace;
 mod packet_loop;
 mod ports;
 mod seat;
@@ -34,7 +35,7 @@ use floodwall_engine::packet::PacketEngineConfig;
 use floodwall_gateway::{
     BanBoard, CertificateFiles, Gateway, GatewayConfig, Links, Listener, Origin, Site,
 };
-use floodwall_model::{CheckedPlan, Incident, Mode, Prefix, Protected};
+use floodwall_model::{CheckedPlan, Event, Incident, Mode, Prefix, Protected};
 use floodwall_store::{Store, Writer};
 use floodwall_xdp::SourceRates;
 
@@ -51,7 +52,7 @@ use packet_loop::PacketLoop;
 const BATCHES_WAITING_MAX: usize = 256;
 
 /// The database's name in the state directory.
-const DATABASE: &str = "floodwall.db";
+pub(crate) const DATABASE: &str = "floodwall.db";
 
 /// Beside the database: the value of net.ipv4.tcp_syncookies to put back after a kill -9.
 const SYNCOOKIES_NOTE: &str = "tcp_syncookies";
@@ -71,6 +72,8 @@ pub struct NodeConfig {
     pub nftables: bool,
     /// What the kernel filter has to know.
     pub kernel: KernelWishes,
+    /// Declared events.
+    pub events: Vec<Event>,
     /// The database.
     pub database: PathBuf,
     /// The control socket; `None`: none.
@@ -129,6 +132,8 @@ pub(crate) struct Parts {
     /// Whom no ban may hit: the operators', and the neighbours found last.
     protected: Mutex<Protected>,
     wishes: Mutex<Wishes>,
+    /// Declared events that the engine has not taken over yet.
+    events: Mutex<Option<Vec<Event>>>,
     sites: Mutex<Vec<(String, String)>>,
     /// Whether TLS is spoken, per listener in the order configured.
     tls: Mutex<Vec<bool>>,
@@ -192,6 +197,7 @@ impl NodeConfig {
                 ),
                 sanity: config.kernel.sanity,
             },
+            events: config.events.clone(),
             database: config.state_dir.join(DATABASE),
             control_socket: Some(config.control_socket.clone()),
             loopback_is_bannable: false,
@@ -253,6 +259,7 @@ impl Node {
             mode: Mutex::new(config.mode),
             protected: Mutex::new(protected(&config)),
             wishes: Mutex::new(Wishes::of(&config)),
+            events: Mutex::new(Some(config.events.clone())),
             sites: Mutex::new(site_names(&config.gateway)),
             tls: Mutex::new(config.gateway.listeners.iter().map(|l| l.tls).collect()),
             store: Mutex::new(reader),
@@ -347,6 +354,7 @@ impl Node {
         *lock(&self.parts.sites) = site_names(&config.gateway);
         *lock(&self.parts.tls) = config.gateway.listeners.iter().map(|l| l.tls).collect();
         *lock(&self.parts.wishes) = Wishes::of(&config);
+        *lock(&self.parts.events) = Some(config.events.clone());
         self.parts.kernel.set_allow(config.kernel.allow.clone());
         packet_loop::refresh(&self.parts);
         self.config = config;

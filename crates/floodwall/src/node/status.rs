@@ -1,11 +1,11 @@
 //! The status of a node, put together from its parts for the console.
 
 use floodwall_console::status::{
-    AlarmStatus, BaselineState, BaselineStatus, Health, InterfaceStatus, KernelStatus, KernelTier,
-    ListenerStatus, PacketReasonCount, PacketRuleStatus, PacketsStatus, Rates, ReasonCount,
-    RuleStatus, SiteStatus, Status, TableUse,
+    AlarmStatus, BaselineState, BaselineStatus, Counts, EventStatus, Health, InterfaceStatus,
+    KernelStatus, KernelTier, ListenerStatus, PacketReasonCount, PacketRuleStatus, PacketsStatus,
+    Rates, ReasonCount, RuleStatus, ShedStatus, SiteStatus, Status, TableUse,
 };
-use floodwall_engine::BASELINE_DRIFT_MAX;
+use floodwall_engine::{BASELINE_DRIFT_MAX, DeclaredEvent, EngineStatus, Shed};
 use floodwall_model::{Mode, Reason};
 use floodwall_xdp::Tier;
 
@@ -58,6 +58,15 @@ pub(crate) fn status(parts: &Parts) -> Status {
             .unwrap_or_default(),
         bans: parts.bans.len() as u64,
         open_incident: view.incidents.iter().rev().find(|i| Some(i.id) == open).map(Into::into),
+        events: engine.map(events).unwrap_or_default(),
+        counts: Counts {
+            requests: counters.requests,
+            passed: counters.passed,
+            would_refuse: counters.would_refuse,
+            alarms: engine.map_or(0, |e| e.alarms),
+            incidents: engine.map_or(0, |e| e.incidents),
+            searches: engine.map_or(0, |e| e.minings),
+        },
         packets: packets(parts, &view, mode),
         reasons: Reason::ALL
             .iter()
@@ -66,7 +75,15 @@ pub(crate) fn status(parts: &Parts) -> Status {
             .collect(),
         health: Health {
             observations_lost: counters.observations_lost,
-            lag_ms: view.lag_ms,
+            lost_10s_share: engine.map_or(0.0, |e| e.health.lost_10s_share),
+            blindness: engine.and_then(|e| e.health.blindness.clone()),
+            lag_ms: engine.map_or(0, |e| e.health.lag_ms),
+            lag_60s_ms_max: engine.map_or(0, |e| e.health.lag_60s_ms_max),
+            step_ms: view.steps.last_ms,
+            step_60s_ms_max: view.steps.max_60s_ms,
+            search_ms: view.searches.last_ms,
+            search_60s_ms_max: view.searches.max_60s_ms,
+            shed: engine.map(shed).unwrap_or_default(),
             tables: tables
                 .iter()
                 .map(|t| TableUse {
@@ -196,7 +213,28 @@ fn packets(parts: &Parts, view: &View, mode: Mode) -> Option<PacketsStatus> {
     })
 }
 
-fn baseline(engine: Option<&floodwall_engine::EngineStatus>) -> BaselineStatus {
+fn events(engine: &EngineStatus) -> Vec<EventStatus> {
+    let shown = |event: &DeclaredEvent| EventStatus {
+        name: event.name.clone(),
+        from_ms: event.from_ms,
+        until_ms: event.until_ms,
+        paths: event.paths.clone(),
+        expected_factor: event.expected_factor,
+    };
+    engine.events.iter().map(shown).collect()
+}
+
+fn shed(engine: &EngineStatus) -> Vec<ShedStatus> {
+    let shown = |(shed, times): &(Shed, u64)| ShedStatus {
+        name: shed.name().to_owned(),
+        words: shed.words().to_owned(),
+        now: engine.health.shed.contains(shed),
+        times: *times,
+    };
+    engine.health.given_up.iter().map(shown).collect()
+}
+
+fn baseline(engine: Option<&EngineStatus>) -> BaselineStatus {
     let Some(engine) = engine else {
         return BaselineStatus {
             state: BaselineState::Learning,
