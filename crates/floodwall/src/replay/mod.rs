@@ -28,7 +28,7 @@ mod progress;
 mod record;
 mod reorder;
 mod session;
-mod stamp;
+pub(crate) mod stamp;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -67,8 +67,8 @@ pub fn run(args: ReplayArgs) -> Result<(), ReplayError> {
         print(&printed)?;
     }
     if summary.records == 0 {
-        // Broken lines are never fatal, but silence would look like a quiet site.
-        eprintln!("floodwall: {}", no_records(&summary));
+        // One broken line is never fatal; nothing but broken lines would look like a quiet site.
+        return Err(no_records(&summary));
     }
     Ok(())
 }
