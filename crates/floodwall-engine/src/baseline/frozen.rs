@@ -281,7 +281,6 @@ impl Frozen {
     }
 
     /// Networks in which somebody behaved like a visitor within the last seven days.
-    #[allow(dead_code, reason = "for the family of evidence that asks where requests come from")]
     pub const fn networks(&self) -> &SeenNetworks {
         &self.networks
     }

@@ -88,10 +88,14 @@ impl SeenNetworks {
 
     /// Whether somebody in the source's network behaved like a visitor within seven days. Wrongly
     /// true for one network in a hundred, when full.
-    #[allow(dead_code, reason = "see Frozen::networks")]
     pub fn contains(&self, source_key: u64) -> bool {
         let (block, mask) = self.place(source_key);
         self.generations.iter().any(|g| holds(&g.bits, block, &mask))
+    }
+
+    /// Days of the last seven on which any visitor was met.
+    pub fn days(&self) -> usize {
+        self.generations.iter().filter(|g| g.noted > 0).count()
     }
 
     /// Networks noted (one that came on several days counts for each), most that fit, and those
