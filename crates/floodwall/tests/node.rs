@@ -87,6 +87,49 @@ fn a_reload_changes_the_sites_and_a_bad_file_changes_nothing() {
     assert_eq!(running.status()["mode"], "protect");
 }
 
+#[test]
+fn a_declared_event_is_shown_after_a_reload_and_metrics_are_counted() {
+    let (origin, directory) = (Origin::start(), tempfile::tempdir().expect("a directory"));
+    let (running, file) = started(&origin, directory.path());
+    get(running.address, "a.example", "/results");
+    let metrics = text(&running.ask(&["status", "--metrics"]).stdout);
+    for line in [
+        "floodwall_requests_total{handling=\"passed\"} 1",
+        "floodwall_declared_events 0",
+        "floodwall_shed_level 0",
+        "floodwall_refusals_total{reason=\"rule_blocked\"} 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
+
+    let hour = Duration::from_secs(3_600);
+    let now = std::time::SystemTime::now();
+    let moment = |at: std::time::SystemTime| {
+        let since = at.duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        floodwall_console::utc(since.as_millis() as u64).replace(" UTC", "Z").replace(' ', "T")
+    };
+    let event = format!(
+        "[[event]]\nname = \"Night\"\nfrom = {}\nuntil = {}\npaths = [\"/results\"]\n",
+        moment(now - hour),
+        moment(now + hour)
+    );
+    let port = running.address.port();
+    let changed = configuration(port, &origin, directory.path(), "shadow") + &event;
+    std::fs::write(&file, changed).expect("a file");
+    running.signal("-HUP");
+    wait_for_log(directory.path(), "configuration read again");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while running.status()["events"][0]["name"] != "Night" {
+        assert!(Instant::now() < deadline, "the event is never shown: {}", running.status());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // The engine has stepped by now, so that its tables are known too.
+    let metrics = text(&running.ask(&["status", "--metrics"]).stdout);
+    for part in ["floodwall_declared_events 1", "floodwall_table_places{table=\"sources\"}"] {
+        assert!(metrics.contains(part), "{part}: {metrics}");
+    }
+}
+
 fn wait_for_log(directory: &std::path::Path, words: &str) {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
