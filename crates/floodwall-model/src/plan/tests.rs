@@ -68,6 +68,19 @@ fn busy_sources_alone_are_throttled_unless_their_software_is_new_here() {
 }
 
 #[test]
+fn a_declared_event_tips_what_is_close_and_vetoes_nothing() {
+    let declared = |behaviour| {
+        vec![
+            evidence(Family::Implementation, 3.0),
+            evidence(Family::Behaviour, behaviour),
+            evidence(Family::Provenance, -1.5),
+        ]
+    };
+    check(|r| r.evidence = declared(4.0), None);
+    check(|r| r.evidence = declared(2.0), Some(Rejection::WeakEvidence));
+}
+
+#[test]
 fn a_strong_contrary_family_vetoes() {
     check(|r| r.evidence.push(evidence(Family::PerSource, -2.0)), Some(Rejection::WeakEvidence));
 }
