@@ -241,7 +241,6 @@ impl Engine {
         if let Some(closed) = self.recent.advance(self.now_ms) {
             self.baseline.admit(closed);
         }
-        self.sight.step(self.now_ms, observations);
         let (arrived, unprompted) = self.measure(observations, &mut effects);
         self.stats = self.window.tick(self.now_ms, arrived, unprompted);
         self.goodput.tick(interval_s, self.alarm.is_none());
@@ -276,7 +275,10 @@ impl Engine {
         let now_ds = self.now_ds();
         let quiet = self.alarm.is_none();
         let (mut arrived, mut unprompted, mut banned) = (0, 0, 0);
+        let mut oldest_ms = None;
         for observation in observations {
+            oldest_ms =
+                Some(oldest_ms.map_or(observation.at_ms, |ms: u64| ms.min(observation.at_ms)));
             let (state, finished) = self.sources.observe(observation, now_ds);
             if observation.stage == Stage::Finished {
                 // It was let through when it came and met its rule while it waited.
@@ -323,6 +325,7 @@ impl Engine {
             }
         }
         self.observations += arrived;
+        self.sight.step(self.now_ms, arrived, oldest_ms);
         self.bans += banned as u64;
         if let Some(account) = &mut self.account {
             account.incident_mut().totals.sources_banned += banned as u64;

@@ -6,8 +6,6 @@
 
 use std::collections::VecDeque;
 
-use floodwall_model::{Observation, Stage};
-
 /// Share of observations that may be lost over [`LOSS_WINDOW_MS`] before nobody new is blocked.
 pub const LOSS_SHARE_MAX: f64 = 0.05;
 /// Loss is measured over this, ms.
@@ -42,17 +40,15 @@ impl Sight {
         self.lost = self.lost.saturating_add(observations);
     }
 
-    /// A step at `now_ms` takes these.
-    pub fn step(&mut self, now_ms: u64, observations: &[Observation]) {
-        let new = observations.iter().filter(|o| o.stage != Stage::Finished);
-        let oldest_ms = observations.iter().map(|o| o.at_ms).min();
+    /// A step at `now_ms` took `arrived` new observations; `oldest_ms`: when the oldest was made.
+    pub fn step(&mut self, now_ms: u64, arrived: u64, oldest_ms: Option<u64>) {
         self.lag_ms = oldest_ms.map_or(0, |at_ms| now_ms.saturating_sub(at_ms));
         if self.steps.len() >= STEPS_MAX {
             self.steps.pop_front();
         }
         self.steps.push_back(Step {
             at_ms: now_ms,
-            arrived: new.count() as u64,
+            arrived,
             lost: std::mem::take(&mut self.lost),
             lag_ms: self.lag_ms,
         });
@@ -114,47 +110,31 @@ impl Sight {
 mod tests {
     use super::*;
 
-    fn arrived(at_ms: u64, count: usize) -> Vec<Observation> {
-        let observation = Observation {
-            at_ms,
-            source: floodwall_model::Source::new([192, 0, 2, 1].into()),
-            attrs: Default::default(),
-            kind: Default::default(),
-            handling: Default::default(),
-            stage: Stage::Arrived,
-            outcome: None,
-            handshake: true,
-        };
-        vec![observation; count]
-    }
-
     #[test]
     fn loss_is_a_share_of_the_last_ten_seconds() {
         let mut sight = Sight::default();
         sight.lost(6);
-        sight.step(1_000, &arrived(1_000, 94));
+        sight.step(1_000, 94, Some(1_000));
         assert!((sight.lost_share() - 0.06).abs() < 1e-9 && sight.blindness().is_some());
-        sight.step(5_000, &arrived(5_000, 20));
+        sight.step(5_000, 20, Some(5_000));
         assert!((sight.lost_share() - 0.05).abs() < 1e-9, "{}", sight.lost_share());
         assert_eq!(sight.blindness(), None, "a twentieth is still allowed");
-        sight.step(11_000, &arrived(11_000, 1));
+        sight.step(11_000, 1, Some(11_000));
         assert_eq!(sight.lost_share(), 0.0, "ten seconds later");
         sight.lost(3);
-        sight.step(30_000, &[]);
+        sight.step(30_000, 0, None);
         assert_eq!(sight.lost_share(), 1.0, "what was lost and nothing else");
     }
 
     #[test]
     fn lag_is_the_wait_of_the_oldest_and_its_maximum_lasts_a_minute() {
         let mut sight = Sight::default();
-        let mut observations = arrived(900, 1);
-        observations.extend(arrived(400, 1));
-        sight.step(1_000, &observations);
+        sight.step(1_000, 2, Some(400));
         assert_eq!((sight.lag_ms(), sight.lag_60s_ms_max()), (600, 600));
         // A clock that went back makes nothing late.
-        sight.step(2_000, &arrived(9_000, 1));
+        sight.step(2_000, 1, Some(9_000));
         assert_eq!((sight.lag_ms(), sight.lag_60s_ms_max()), (0, 600));
-        sight.step(61_500, &[]);
+        sight.step(61_500, 0, None);
         assert_eq!(sight.lag_60s_ms_max(), 0);
     }
 
@@ -162,7 +142,7 @@ mod tests {
     fn an_incident_is_told_once() {
         let mut sight = Sight::default();
         sight.lost(9);
-        sight.step(1_000, &[]);
+        sight.step(1_000, 0, None);
         assert!(sight.blindness_to_note(false).is_none());
         assert!(sight.blindness_to_note(true).is_some());
         assert!(sight.blindness_to_note(true).is_none());
@@ -174,7 +154,7 @@ mod tests {
     fn a_minute_of_hasty_steps_stays_bounded() {
         let mut sight = Sight::default();
         for now_ms in 0..10_000 {
-            sight.step(now_ms, &[]);
+            sight.step(now_ms, 0, None);
         }
         assert!(sight.steps.len() <= STEPS_MAX);
     }
