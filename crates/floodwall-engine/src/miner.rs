@@ -33,6 +33,11 @@ const RISE_SIGMA_MIN: f64 = 2.0;
 /// did not happen to come: a common browser without cookie and referer. Its parts, taken for
 /// independent of each other, may be expected in at most this share of requests.
 const BY_CHANCE_MAX: f64 = floodwall_model::plan::BLOCK_COLLATERAL_MAX;
+/// Requests of visitors who are here now that a signature must hit before it is refuted by them, and
+/// the share of theirs that it may hit: half of the cap, because those who have not shown yet that
+/// they are visitors are hit as well.
+const PRESENT_HITS_MIN: u64 = 2;
+const PRESENT_SHARE_MAX: f64 = floodwall_model::plan::BLOCK_COLLATERAL_MAX / 2.0;
 /// Share of visitors that a browser which looks like one is presumed to have, whatever a small past
 /// shows: in a past of a hundred visits, one in fifty is missing one time out of eight.
 const BROWSER_PRIOR: f64 = 0.02;
@@ -109,6 +114,8 @@ pub struct Rise<'a> {
     /// Attributes whose values the signature must not rest on; "never seen before" it may say of
     /// them. For backups, which shall hold when these change.
     pub without: &'a [Attr],
+    /// Requests of visitors who are here now: of a crowd that the past does not know.
+    pub present: &'a [Record],
 }
 
 impl Rise<'_> {
@@ -198,6 +205,15 @@ pub fn validate(signature: &Signature, past: &Frozen) -> Collateral {
         .filter(|l| signature.matches(&l.record.attrs, &past.known_to_mining))
         .count();
     Collateral { hits: hits as u64, records: past.validation.len() as u64 }
+}
+
+/// Whether those who are here now and behave like visitors would be spared. They can only refute: a
+/// crowd is not in the past, and what "was never seen before" it is, too.
+fn spares(signature: &Signature, rise: &Rise<'_>) -> bool {
+    let hit = |r: &&Record| signature.matches(&r.attrs, &rise.past.known);
+    let hits = rise.present.iter().filter(hit).count() as u64;
+    let present = Collateral { hits, records: rise.present.len() as u64 };
+    hits < PRESENT_HITS_MIN || present.share() <= PRESENT_SHARE_MAX
 }
 
 /// The values of each attribute that rose most, and "unseen" where that rose.
@@ -297,7 +313,8 @@ impl Judge<Predicate> for Past<'_> {
         let signature = Signature::new(predicates.to_vec());
         self.tier == Tier::Throttle
             || (self.bounded(predicates, validate(&signature, self.rise.past), 0.0)
-                && self.rise.past.is_spared_elsewhere(&signature, self.tier.collateral_max()))
+                && self.rise.past.is_spared_elsewhere(&signature, self.tier.collateral_max())
+                && spares(&signature, self.rise))
     }
 
     fn telling(&self, predicate: &Predicate) -> bool {

@@ -90,6 +90,14 @@ impl SourceState {
         self.prompted
     }
 
+    /// Whether the source behaved like a browser with this very user agent and was met for the first
+    /// time at least `ago_ds` ago: whoever came with an attack that has just begun was not.
+    pub const fn is_visitor(&self, ValueId(user_agent): ValueId, now_ds: u32, ago_ds: u32) -> bool {
+        self.engaged
+            && self.engaged_agent == user_agent as u32
+            && now_ds >= self.first_ds.saturating_add(ago_ds)
+    }
+
     /// Requests in the current window of ten seconds.
     pub const fn window_count(&self) -> u32 {
         self.window_count

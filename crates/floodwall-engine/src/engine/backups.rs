@@ -78,11 +78,13 @@ impl Engine {
             return;
         }
         let sample = self.all_of_it();
+        let present = self.present_visitors();
         let rise = Rise {
             now: &sample,
             expected_rps: alarm.finding.expected_unprompted_rps,
             past: &alarm.past,
             without: CHANGES[change % CHANGES.len()],
+            present: &present,
         };
         let found = mine(&rise, Tier::Block, 1, &mut alarm.memo).pop();
         self.minings += 1;

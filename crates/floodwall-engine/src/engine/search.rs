@@ -2,7 +2,7 @@
 //! places. Whether a rule may be placed is not decided here but by the plan's check.
 
 use floodwall_model::incident::TimelineKind;
-use floodwall_model::{Action, Rule};
+use floodwall_model::{Action, Attr, Rule};
 
 use super::Engine;
 use super::backups::CHANGES;
@@ -11,7 +11,8 @@ use crate::evidence::{Scene, gather};
 use crate::miner::{Rise, Tier, mine};
 use crate::pending::{Pending, Trial};
 use crate::prior;
-use crate::recent::Sample;
+use crate::recent::{Sample, thin};
+use crate::record::Record;
 use crate::rules::RULES_AT_EASE;
 use crate::shed::Shed;
 use crate::sources::Sources;
@@ -31,6 +32,13 @@ const MINING_WINDOW_MS_MAX: u64 = 10_000;
 const SHED_PAUSE_MS: u64 = 1_000;
 const SHED_RESIDUAL_MS: u64 = 5_000;
 
+/// How far back visitors who are here now are looked for, ms, and records looked at of each half
+/// second: at most 12,288 in all.
+const PRESENT_MS: u64 = 12_000;
+const PRESENT_EPOCH_RECORDS: usize = 512;
+/// … and since when they must have been here at least, tenths of a second: longer than an attack is
+/// known before its rule.
+const PRESENT_AGO_DS: u32 = 50;
 /// Why no limit per source is placed.
 const NO_THROTTLE: &str = "a limit per source would touch visitors, and the site bears what comes";
 
@@ -38,6 +46,21 @@ impl Engine {
     /// What no rule in force explains, over the newest window that says enough.
     pub(super) fn unexplained(&self) -> Sample {
         self.newest_sample().unexplained(|record| self.book.covers(&record.attrs))
+    }
+
+    /// What visitors who have been here for a while sent in the last seconds.
+    pub(super) fn present_visitors(&self) -> Vec<Record> {
+        let now_ds = self.now_ds();
+        let is_visitor = |record: &&Record| {
+            let agent = record.attrs[Attr::UserAgent];
+            let state = self.sources.find(record.source);
+            state.is_some_and(|s| s.is_visitor(agent, now_ds, PRESENT_AGO_DS))
+        };
+        let epochs = self.recent.between(self.now_ms.saturating_sub(PRESENT_MS), self.now_ms);
+        epochs
+            .flat_map(|e| thin(e.records(), PRESENT_EPOCH_RECORDS))
+            .filter(|r| is_visitor(&r))
+            .collect()
     }
 
     /// The newest window that says enough.
@@ -57,6 +80,7 @@ impl Engine {
         }
         self.mined_ms = now_ms;
         let sample = self.unexplained();
+        let present = self.present_visitors();
         let Some(alarm) = &mut self.alarm else { return };
         let expected_rps = alarm.finding.expected_unprompted_rps;
         let left_rps = sample.rate_rps() - expected_rps;
@@ -82,6 +106,7 @@ impl Engine {
             expected_rps: alarm.finding.expected_unprompted_rps,
             past: &alarm.past,
             without: &[],
+            present: &present,
         };
         let heavy = over_limit_share(&sample, &self.sources, self.per_source.limit_per_10s());
         let mut found = mine(&rise, Tier::Block, PENDING_MAX, &mut alarm.memo)
