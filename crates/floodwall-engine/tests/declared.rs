@@ -66,8 +66,8 @@ fn an_attack_beside_a_declared_crowd_gets_its_rule() {
 }
 
 /// Conduct tells them apart, and a declaration does not reopen what conduct has settled. The crowd
-/// on that very page pays for it, by up to three in a hundred where the rule rests on values never
-/// seen before; it must not pay more for having been declared.
+/// on that very page had paid for it, by up to three in a hundred where the rule rested on values
+/// never seen before, until visitors who are there could refute such a rule.
 #[test]
 fn an_attack_on_the_declared_page_itself_gets_its_rule_too() {
     with_seeds(|seed| {
@@ -75,7 +75,7 @@ fn an_attack_on_the_declared_page_itself_gets_its_rule_too() {
         check_stopped(&score);
         let undeclared = night_told(RESULTS, seed, |_, _| ());
         let refused = [&score, &undeclared].map(|score| score.refused_share(Label::Crowd));
-        assert!(refused[0] <= refused[1] + 0.003, "{refused:?} of the crowd refused");
+        assert!(refused.iter().all(|share| *share <= 0.003), "{refused:?} of the crowd refused");
     });
 }
 
