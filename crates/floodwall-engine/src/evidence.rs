@@ -28,6 +28,8 @@ const MIX_RECORDS_MIN: f64 = 20.0;
 const MIX_NOISE_RECORDS: usize = 1_000;
 /// E2: share of the stratum sent by never-seen implementations.
 const UNSEEN_ATTACK_MIN: f64 = 0.20;
+/// E2: … and how many sources of them.
+const UNSEEN_SOURCES_MIN: usize = 5;
 /// Paths that make up a stratum. When there are more, the stratum is not restricted by path.
 const STRATUM_PATHS_MAX: usize = 64;
 
@@ -223,8 +225,13 @@ fn inconsistency(matched: &[&Record], scene: &Scene<'_>) -> Option<Evidence> {
     let unseen = |attr_known: &floodwall_model::KnownValues, r: &Record| {
         attr_known.is_unseen(Attr::Implementation, r.attrs[Attr::Implementation])
     };
-    let now = matched.iter().filter(|r| unseen(&scene.past.known, r)).count() as f64
-        / matched.len() as f64;
+    let strange = || matched.iter().filter(|r| unseen(&scene.past.known, r));
+    // However much one machine sends, it is one client that was never here before.
+    let strangers: HashSet<u64> = strange().map(|r| r.source).collect();
+    if strangers.len() < UNSEEN_SOURCES_MIN {
+        return None;
+    }
+    let now = strange().count() as f64 / matched.len() as f64;
     let honest = scene
         .past
         .validation
