@@ -2,6 +2,8 @@
 
 use floodwall_model::{Mode, RuleIds};
 
+use crate::ablation::Ablation;
+
 /// The engine's settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EngineConfig {
@@ -23,6 +25,8 @@ pub struct EngineConfig {
     pub next_incident_id: u64,
     /// Numbers of the next rules.
     pub rule_ids: RuleIds,
+    /// What a measurement leaves out; `None` in production.
+    pub ablation: Option<Ablation>,
 }
 
 impl Default for EngineConfig {
@@ -39,6 +43,7 @@ impl Default for EngineConfig {
             baseline_records_min: 200,
             next_incident_id: 1,
             rule_ids: RuleIds::default(),
+            ablation: None,
         }
     }
 }

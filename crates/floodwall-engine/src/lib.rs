@@ -8,6 +8,7 @@
 //! `onset` (→ Finding), `miner` (→ Signature), `evidence` and `pending` (is it an attack, does it
 //! hold), `rules` (→ Plan → CheckedPlan), `account` (→ Incident). `engine` strings them together.
 
+mod ablation;
 mod account;
 mod alarm;
 mod bans;
@@ -49,6 +50,7 @@ mod trial;
 mod values;
 mod window;
 
+pub use ablation::Ablation;
 pub use baseline::DRIFT_MAX as BASELINE_DRIFT_MAX;
 pub use config::EngineConfig;
 pub use engine::{Effect, Engine};

@@ -12,6 +12,7 @@ use floodwall_model::limits::PREDICATES_MAX;
 use floodwall_model::plan::SMALL_BASELINE_UNSEEN_RECORDS_MIN;
 use floodwall_model::{Attr, Claim, Collateral, Predicate, Signature, ValueId};
 
+use crate::ablation::{Ablation, DERIVED};
 use crate::baseline::{Frozen, Learned, UNSEEN_ATTRS};
 use crate::beam::{BASELINE_SHARE_MIN, Beam, Judge, LITERALS_MAX, Literal, Scales};
 use crate::bits::Bits;
@@ -116,6 +117,8 @@ pub struct Rise<'a> {
     pub without: &'a [Attr],
     /// Requests of visitors who are here now: of a crowd that the past does not know.
     pub present: &'a [Record],
+    /// What a measurement leaves out.
+    pub ablation: Option<Ablation>,
 }
 
 impl Rise<'_> {
@@ -219,7 +222,10 @@ fn spares(signature: &Signature, rise: &Rise<'_>) -> bool {
 /// The values of each attribute that rose most, and "unseen" where that rose.
 fn literals(rise: &Rise<'_>, memo: &mut Memo) -> Vec<Literal<Predicate>> {
     let mut all = Vec::new();
-    for attr in MINED.into_iter().filter(|attr| !rise.without.contains(attr)) {
+    let derived = rise.ablation != Some(Ablation::NoDerived);
+    let may_rest_on =
+        |attr: &Attr| !rise.without.contains(attr) && (derived || !DERIVED.contains(attr));
+    for attr in MINED.into_iter().filter(may_rest_on) {
         for value in risen_values(rise, attr) {
             let is = |r: &Record| r.attrs[attr] == value;
             let predicate = Predicate::Is(attr, value);
@@ -231,7 +237,7 @@ fn literals(rise: &Rise<'_>, memo: &mut Memo) -> Vec<Literal<Predicate>> {
             });
         }
     }
-    for attr in UNSEEN_ATTRS {
+    for attr in UNSEEN_ATTRS.into_iter().filter(|_| derived) {
         let unseen = |r: &Record| rise.past.known.is_unseen(attr, r.attrs[attr]);
         let new_in_past = |l: &Learned| rise.past.unseen_leaving_out(&l.record, attr);
         let predicate = Predicate::Unseen(attr);
@@ -318,7 +324,9 @@ impl Judge<Predicate> for Past<'_> {
     }
 
     fn telling(&self, predicate: &Predicate) -> bool {
-        self.tier == Tier::Block && predicate.names_software()
+        self.tier == Tier::Block
+            && predicate.names_software()
+            && self.rise.ablation != Some(Ablation::NoGate)
     }
 
     fn tightens(&self, predicate: &Predicate) -> bool {

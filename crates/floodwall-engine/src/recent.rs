@@ -128,12 +128,31 @@ impl Recent {
     /// one second long and at most `span_ms_max`. `keep` filters records after the sampling rate
     /// is fixed, so that rates stay true.
     pub fn sample(&self, now_ms: u64, want: u64, span_ms_max: u64) -> Sample {
+        self.sample_before(0, now_ms, want, span_ms_max)
+    }
+
+    /// The same of whole seconds that are over, counted from `first_ms`. For a measurement.
+    pub fn sample_of_seconds(
+        &self,
+        first_ms: u64,
+        now_ms: u64,
+        want: u64,
+        span_ms_max: u64,
+    ) -> Sample {
+        let until_ms = now_ms - now_ms.saturating_sub(first_ms) % 1_000;
+        let newer = |e: &&Epoch| e.start_ms >= until_ms || e.end_ms > until_ms;
+        let newer = self.epochs.iter().rev().take_while(newer).count();
+        self.sample_before(newer, until_ms, want, span_ms_max)
+    }
+
+    /// A window that leaves out the newest epochs and ends at `until_ms`.
+    fn sample_before(&self, newer: usize, until_ms: u64, want: u64, span_ms_max: u64) -> Sample {
         let mut chosen = 0;
         let mut count = 0;
-        let mut start_ms = now_ms;
-        for epoch in self.epochs.iter().rev() {
-            let span_ms = now_ms.saturating_sub(epoch.start_ms);
-            let enough = count >= want && now_ms.saturating_sub(start_ms) >= WINDOW_MS_MIN;
+        let mut start_ms = until_ms;
+        for epoch in self.epochs.iter().rev().skip(newer) {
+            let span_ms = until_ms.saturating_sub(epoch.start_ms);
+            let enough = count >= want && until_ms.saturating_sub(start_ms) >= WINDOW_MS_MIN;
             if chosen > 0 && (enough || span_ms > span_ms_max) {
                 break;
             }
@@ -141,7 +160,7 @@ impl Recent {
             count += epoch.count();
             start_ms = epoch.start_ms;
         }
-        let epochs = || self.epochs.iter().rev().take(chosen);
+        let epochs = || self.epochs.iter().rev().skip(newer).take(chosen);
         let share = epochs()
             .filter(|e| e.count() > 0)
             .map(|e| e.records().len() as f64 / e.count() as f64)
@@ -151,7 +170,7 @@ impl Recent {
             let wanted = (epoch.count() as f64 * share).round() as usize;
             records.extend(thin(epoch.records(), wanted));
         }
-        Sample { records, count, span_ms: now_ms.saturating_sub(start_ms).max(1) }
+        Sample { records, count, span_ms: until_ms.saturating_sub(start_ms).max(1) }
     }
 }
 
@@ -197,6 +216,17 @@ mod tests {
         let sample = recent.sample(now_ms, 500, 10_000);
         assert!((1_000..1_500).contains(&sample.span_ms), "{}", sample.span_ms);
         assert!((sample.rate_rps() - 2_000.0).abs() < 100.0);
+    }
+
+    #[test]
+    fn whole_seconds_leave_out_the_one_that_is_not_over() {
+        let (recent, now_ms) = fed(2_000, 10);
+        for now_ms in [now_ms - 100, now_ms - 900] {
+            let sample = recent.sample_of_seconds(0, now_ms, 500, 10_000);
+            let newest_ms = sample.records.iter().map(|r| r.at_ms).max();
+            assert_eq!((sample.span_ms, newest_ms), (1_000, Some(8_900)));
+            assert_eq!(sample.count, 2_000);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use floodwall_engine::EngineConfig;
+use floodwall_engine::{Ablation, EngineConfig};
 use floodwall_sim::scene::Scene;
 use floodwall_sim::trial::{Cell, Line, Score, View, judge};
 use support::{Job, number, play, scenes, with_recording};
@@ -76,8 +76,12 @@ fn views(name: &str) -> Result<Vec<View>, String> {
 }
 
 /// Switches off the part of the engine that is called so.
-fn ablate(_config: &mut EngineConfig, name: &str) -> Result<(), String> {
-    Err(format!("the engine has no part called {name} that can be switched off"))
+fn ablate(config: &mut EngineConfig, name: &str) -> Result<(), String> {
+    config.ablation = Ablation::ALL.into_iter().find(|ablation| ablation.name() == name);
+    let names = || Ablation::ALL.map(Ablation::name).join(", ");
+    config.ablation.map(|_| ()).ok_or_else(|| {
+        format!("the engine has no part called {name} that can be left out; there are {}", names())
+    })
 }
 
 fn matrix(asked: &Asked) -> Result<(), String> {

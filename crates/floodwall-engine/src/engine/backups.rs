@@ -8,6 +8,7 @@
 use floodwall_model::{Action, Attr, Rule};
 
 use super::Engine;
+use crate::ablation::Ablation;
 use crate::alarm::Alarm;
 use crate::evidence::{Scene, gather};
 use crate::miner::{Mined, Rise, Tier, mine};
@@ -61,8 +62,9 @@ impl Engine {
     pub(super) fn find_backup(&mut self) {
         let now_ms = self.now_ms;
         let Some(mut alarm) = self.alarm.take() else { return };
+        let none = self.config.ablation == Some(Ablation::NoBackups);
         let see_enough = self.sight.blindness().is_none();
-        if !see_enough || self.shedding.give_up(Shed::Searches, 1) {
+        if none || !see_enough || self.shedding.give_up(Shed::Searches, 1) {
             self.alarm = Some(alarm);
             return;
         }
@@ -85,6 +87,7 @@ impl Engine {
             past: &alarm.past,
             without: CHANGES[change % CHANGES.len()],
             present: &present,
+            ablation: self.config.ablation,
         };
         let found = mine(&rise, Tier::Block, 1, &mut alarm.memo).pop();
         self.minings += 1;
@@ -124,6 +127,7 @@ impl Engine {
                 .rise(alarm.finding.expected_rps, now_ms)
                 .and_then(|rise| rise.took_ms),
             seed: alarm.past.revision,
+            ablation: self.config.ablation,
         };
         let signature = &mined.signature;
         Rule {

@@ -216,6 +216,7 @@ impl Engine {
             per_source_per_10s: self.per_source.limit_per_10s(),
             rise_ms: None,
             seed: alarm.past.revision,
+            ablation: self.config.ablation,
         };
         crate::evidence::gather_overall(&scene)
     }

@@ -6,6 +6,7 @@ use floodwall_model::{Action, Attr, Rule};
 
 use super::Engine;
 use super::backups::CHANGES;
+use crate::ablation::Ablation;
 use crate::alarm::Alarm;
 use crate::evidence::{Scene, gather};
 use crate::miner::{Rise, Tier, mine};
@@ -65,7 +66,13 @@ impl Engine {
 
     /// The newest window that says enough.
     pub(super) fn newest_sample(&self) -> Sample {
-        self.recent.sample(self.now_ms, MINING_WANT, MINING_WINDOW_MS_MAX)
+        let (now_ms, want, span_ms_max) = (self.now_ms, MINING_WANT, MINING_WINDOW_MS_MAX);
+        if self.config.ablation == Some(Ablation::Tumbling) {
+            // The first epoch began with the first step.
+            let first_ms = self.epoch_ms + 100;
+            return self.recent.sample_of_seconds(first_ms, now_ms, want, span_ms_max);
+        }
+        self.recent.sample(now_ms, want, span_ms_max)
     }
 
     /// Finding → Signature: mines the unexplained rise, puts what it finds on trial.
@@ -107,6 +114,7 @@ impl Engine {
             past: &alarm.past,
             without: &[],
             present: &present,
+            ablation: self.config.ablation,
         };
         let heavy = over_limit_share(&sample, &self.sources, self.per_source.limit_per_10s());
         let mut found = mine(&rise, Tier::Block, PENDING_MAX, &mut alarm.memo)
@@ -239,6 +247,7 @@ impl Engine {
                 .rise(alarm.finding.expected_rps, now_ms)
                 .and_then(|rise| rise.took_ms),
             seed: alarm.past.revision,
+            ablation: self.config.ablation,
         };
         pending.evidence = gather(&pending.mined.signature, &scene);
         if prior::is_thin(&alarm.past, self.config.baseline_records_min) {

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use floodwall_model::{Collateral, Evidence, Family, RequestKind};
 
 use super::{Scene, Stratum};
+use crate::ablation::{Ablation, granted};
 use crate::record::Record;
 
 /// How long after a page was answered its assets must have been asked for, tenths of a second.
@@ -30,6 +31,9 @@ pub(super) fn behaviour(
     stratum: &Stratum,
     scene: &Scene<'_>,
 ) -> Option<Evidence> {
+    if scene.ablation == Some(Ablation::NoBehaviour) {
+        return Some(granted(Family::Behaviour, 4.0));
+    }
     let (engaged, looked_at) = scene.past.engaged_share(stratum.kind, |r| stratum.holds(r));
     let (engaged, looked_at) = if looked_at >= BEHAVIOUR_PAST_MIN {
         (engaged, looked_at)

@@ -52,7 +52,14 @@ fn mined(attack: impl Fn(&mut Random) -> Record, attack_rps: usize, tier: Tier) 
     let past = past(&mut random, 4_000);
     let sample = now(&mut random, attack, attack_rps);
     mine(
-        &Rise { now: &sample, expected_rps: PAST_RPS, past: &past, without: &[], present: &[] },
+        &Rise {
+            now: &sample,
+            expected_rps: PAST_RPS,
+            past: &past,
+            without: &[],
+            present: &[],
+            ablation: None,
+        },
         tier,
         4,
         &mut Memo::default(),
@@ -99,8 +106,14 @@ fn of_two_descriptions_the_one_whose_parts_nobody_shares_is_taken() {
         record(r.below(3_000), 19, 104, order)
     };
     let sample = now(&mut random, attack, 500);
-    let rise =
-        Rise { now: &sample, expected_rps: PAST_RPS, past: &past, without: &[], present: &[] };
+    let rise = Rise {
+        now: &sample,
+        expected_rps: PAST_RPS,
+        past: &past,
+        without: &[],
+        present: &[],
+        ablation: None,
+    };
     let found = mine(&rise, Tier::Block, 1, &mut Memo::default());
     let own_order = Predicate::Is(Attr::HeaderOrder, ValueId(901));
     let implementation = |p: &Predicate| p.attr() == Attr::Implementation;
@@ -127,8 +140,14 @@ fn a_browser_that_a_small_past_does_not_show_is_not_described_by_its_name_alone(
             record
         };
         let sample = now(&mut random, attack, 500);
-        let rise =
-            Rise { now: &sample, expected_rps: PAST_RPS, past: &past, without: &[], present: &[] };
+        let rise = Rise {
+            now: &sample,
+            expected_rps: PAST_RPS,
+            past: &past,
+            without: &[],
+            present: &[],
+            ablation: None,
+        };
         mine(&rise, Tier::Block, 4, &mut Memo::default())
     };
     assert!(found(Claim::Browser).is_empty(), "{:?}", found(Claim::Browser));
@@ -164,8 +183,14 @@ fn a_crowd_that_the_past_does_not_know_is_spared_because_it_is_here() {
     let sample = now(&mut random, attack, 500);
     let crowd: Vec<Record> = (0..400).map(|_| newcomer(&mut random)).collect();
     let said_of_the_crowd = |present: &[Record]| {
-        let rise =
-            Rise { now: &sample, expected_rps: PAST_RPS, past: &past, without: &[], present };
+        let rise = Rise {
+            now: &sample,
+            expected_rps: PAST_RPS,
+            past: &past,
+            without: &[],
+            present,
+            ablation: None,
+        };
         let found = mine(&rise, Tier::Block, 4, &mut Memo::default());
         let hits =
             |m: &Mined| crowd.iter().filter(|r| m.signature.matches(&r.attrs, &past.known)).count();
@@ -203,7 +228,14 @@ fn an_empty_sample_and_an_empty_past_are_no_trouble() {
     let (sample, past) = (Sample::default(), Baseline::new().freeze(1));
     assert!(
         mine(
-            &Rise { now: &sample, expected_rps: 0.0, past: &past, without: &[], present: &[] },
+            &Rise {
+                now: &sample,
+                expected_rps: 0.0,
+                past: &past,
+                without: &[],
+                present: &[],
+                ablation: None
+            },
             Tier::Block,
             8,
             &mut Memo::default()
@@ -255,7 +287,7 @@ proptest! {
             record(r.below(3_000), 10 + r.below(paths), tool, order)
         };
         let sample = now(&mut random, attack, 600);
-        let found = mine(&Rise { now: &sample, expected_rps: PAST_RPS, past: &past, without: &[], present: &[] }, Tier::Block, 1, &mut Memo::default());
+        let found = mine(&Rise { now: &sample, expected_rps: PAST_RPS, past: &past, without: &[], present: &[], ablation: None }, Tier::Block, 1, &mut Memo::default());
         let best = exhaustive(&sample, &past);
         let got = found.first().map_or(0.0, |m| m.matched_rps);
         prop_assert!(got >= 0.9 * best, "found {got:.0}/s, exhaustive {best:.0}/s: {found:?}");
