@@ -1,4 +1,5 @@
-//! Prints what one observation costs the engine, in quiet and under attack. Not asserted: compare
+//! Prints what one observation costs the engine, in quiet and under attack, and how long a search
+//! takes. Not asserted: compare
 //! runs of one machine only. `cargo run --release -p floodwall-engine --example event_cost`
 
 use std::time::Instant;
@@ -8,7 +9,7 @@ use floodwall_model::{
     AttrWriter, CheckedPlan, Handling, Mode, Observation, Outcome, Stage, ValueKey,
 };
 use floodwall_sim::{
-    AddressPlan, ClientMix, Council, CouncilConfig, OpenLoop, SessionArrivals, Site,
+    AddressPlan, ClientMix, Council, CouncilConfig, OpenLoop, Planned, SessionArrivals, Site,
     VisitorsConfig, observe,
 };
 
@@ -30,7 +31,7 @@ fn main() {
             o
         })
         .collect();
-    for rate_rps in [2_000usize, 50_000, 500_000] {
+    for rate_rps in [2_000usize, 50_000, 500_000, 1_000_000] {
         let mut engine = Engine::new(EngineConfig::default(), key, 1);
         let per_tick = rate_rps / 10;
         let (mut events, mut now_ms) = (0usize, 1_000_000u64);
@@ -42,11 +43,79 @@ fn main() {
         }
         let ns = started.elapsed().as_nanos() as f64 / events as f64;
         println!(
-            "{rate_rps:>7} requests/s: {ns:.0} ns per observation over {events}, {} searches",
+            "{rate_rps:>7} requests/s: {ns:.0} ns per observation over {events}, {:.1} % of one core, \
+             {} searches",
+            ns * rate_rps as f64 / 1e7,
             engine.status().minings
         );
     }
     with_rules_asleep(&sample, &plan);
+    for site_rps in [20, 2_000] {
+        searches(&sample, &plan, site_rps);
+    }
+}
+
+/// How long the steps take that search, during attacks as the council's.
+fn searches(sample: &[Observation], plan: &AddressPlan, site_rps: usize) {
+    let key = ValueKey::new(1, 2);
+    let site = Site::campaign();
+    let mix = ClientMix::everyday(&VisitorsConfig::honest(1.0).mix, 1);
+    let (mut searching_ms, mut searches) = (Vec::new(), 0);
+    for seed in 0..12 {
+        let config = EngineConfig { mode: Mode::Protect, ..EngineConfig::default() };
+        let (mut engine, mut writer) = (Engine::new(config, key, seed), AttrWriter::new(key));
+        let mut quiet = sample.chunks(site_rps / 10).cycle();
+        let (mut now_ms, mut rules) = (1_000_000, CheckedPlan::default());
+        for _ in 0..6_000 {
+            now_ms += 100;
+            step(&mut engine, now_ms, quiet.next().unwrap_or_default(), &mut rules);
+        }
+        let config =
+            CouncilConfig { start_ms: now_ms, end_ms: now_ms + 20_000, ..Default::default() };
+        let mut attack = Council::new(&config, &site, &plan.attack, &mix, seed).peekable();
+        while attack.peek().is_some() {
+            now_ms += 100;
+            let mut batch = quiet.next().unwrap_or_default().to_vec();
+            while let Some(planned) = attack.next_if(|p| p.at_ms < now_ms) {
+                batch.push(attacking(&planned, &mut writer, &rules, now_ms));
+            }
+            let (before, started) = (engine.minings(), Instant::now());
+            step(&mut engine, now_ms, &batch, &mut rules);
+            if engine.minings() > before {
+                searching_ms.push(started.elapsed().as_secs_f64() * 1e3);
+                searches += engine.minings() - before;
+            }
+        }
+    }
+    searching_ms.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        let last = searching_ms.len().saturating_sub(1);
+        searching_ms.get((last as f64 * share) as usize).copied().unwrap_or(f64::NAN)
+    };
+    println!(
+        "council attacks on {site_rps} requests/s: {searches} searches; a step that searches takes \
+         {:.1} ms typically, {:.1} ms at the 95th percentile, {:.1} ms at worst",
+        at(0.5),
+        at(0.95),
+        at(1.0)
+    );
+}
+
+/// What a gateway that follows `rules` would tell of a request.
+fn attacking(
+    planned: &Planned,
+    writer: &mut AttrWriter,
+    rules: &CheckedPlan,
+    now_ms: u64,
+) -> Observation {
+    let mut o = observe(&planned.request, planned.source, planned.at_ms, writer);
+    o.stage = Stage::Whole;
+    o.kind = planned.kind;
+    o.outcome = Some(Outcome { status: 200, ..Outcome::default() });
+    if let Some(rule) = rules.decide(&o.attrs, now_ms) {
+        o.handling = Handling::Blocked(rule.id);
+    }
+    o
 }
 
 /// The same in quiet after attacks by many tools, whose rules are all kept ready.
@@ -73,14 +142,7 @@ fn with_rules_asleep(sample: &[Observation], plan: &AddressPlan) {
             now_ms += 100;
             let mut batch = quiet.next().unwrap_or_default().to_vec();
             while let Some(planned) = attack.next_if(|p| p.at_ms < now_ms) {
-                let mut o = observe(&planned.request, planned.source, planned.at_ms, &mut writer);
-                o.stage = Stage::Whole;
-                o.kind = planned.kind;
-                o.outcome = Some(Outcome { status: 200, ..Outcome::default() });
-                if let Some(rule) = rules.decide(&o.attrs, now_ms) {
-                    o.handling = Handling::Blocked(rule.id);
-                }
-                batch.push(o);
+                batch.push(attacking(&planned, &mut writer, &rules, now_ms));
             }
             step(&mut engine, now_ms, &batch, &mut rules);
         }
