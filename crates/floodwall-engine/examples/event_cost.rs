@@ -2,11 +2,12 @@
 //! takes. Not asserted: compare
 //! runs of one machine only. `cargo run --release -p floodwall-engine --example event_cost`
 
-use std::time::Instant;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use floodwall_engine::{Effect, Engine, EngineConfig};
 use floodwall_model::{
-    AttrWriter, CheckedPlan, Handling, Mode, Observation, Outcome, Stage, ValueKey,
+    AttrWriter, CheckedPlan, Handling, Mode, Observation, Outcome, Source, Stage, ValueKey,
 };
 use floodwall_sim::{
     AddressPlan, ClientMix, Council, CouncilConfig, OpenLoop, Planned, SessionArrivals, Site,
@@ -49,10 +50,60 @@ fn main() {
             engine.status().minings
         );
     }
+    flood(&sample, &plan);
     with_rules_asleep(&sample, &plan);
     for site_rps in [20, 2_000] {
         searches(&sample, &plan, site_rps);
     }
+}
+
+/// A flood of a million requests a second, each from another of a million sources, on a site with
+/// ten minutes of past: no place of the table of sources is in a cache, each takes the place of
+/// another, and signatures are searched and rules in force.
+fn flood(sample: &[Observation], plan: &AddressPlan) {
+    const PER_STEP: usize = 100_000;
+    let key = ValueKey::new(1, 2);
+    let mix = ClientMix::everyday(&VisitorsConfig::honest(1.0).mix, 1);
+    let config = EngineConfig { mode: Mode::Protect, ..EngineConfig::default() };
+    let (mut engine, mut rules) = (Engine::new(config, key, 1), CheckedPlan::default());
+    let mut now_ms = 1_000_000;
+    for chunk in sample.chunks(200).cycle().take(6_000) {
+        now_ms += 100;
+        step(&mut engine, now_ms, chunk, &mut rules);
+    }
+    let config = CouncilConfig { start_ms: now_ms, end_ms: now_ms + 20_000, ..Default::default() };
+    let mut writer = AttrWriter::new(key);
+    let attack: Vec<Observation> = Council::new(&config, &Site::campaign(), &plan.attack, &mix, 1)
+        .map(|planned| attacking(&planned, &mut writer, &rules, now_ms))
+        .collect();
+    let mut batch: Vec<Observation> = attack.iter().cycle().take(PER_STEP).copied().collect();
+    let (mut spent, mut slowest, mut refused) = (Duration::ZERO, Duration::ZERO, 0usize);
+    let searches = engine.minings();
+    for tick in 1..=100u32 {
+        now_ms += 100;
+        for (n, o) in (0u32..).zip(&mut batch) {
+            let of_a_million = (tick % 10) * PER_STEP as u32 + n;
+            o.source = Source::new(Ipv4Addr::from(of_a_million.wrapping_mul(0x9E37_79B1)).into());
+            o.at_ms = now_ms - 50;
+            let rule = rules.decide(&o.attrs, now_ms).map(|rule| rule.id);
+            o.handling = rule.map_or(Handling::Passed, Handling::Blocked);
+            refused += usize::from(rule.is_some());
+        }
+        let started = Instant::now();
+        step(&mut engine, now_ms, &batch, &mut rules);
+        slowest = slowest.max(started.elapsed());
+        spent += started.elapsed();
+    }
+    let requests = (100 * PER_STEP) as f64;
+    let ns = spent.as_nanos() as f64 / requests;
+    println!(
+        "1000000 requests/s, a flood from a million sources: {ns:.0} ns per observation, {:.1} % of \
+         one core, slowest step of 100 ms: {:.0} ms; {} searches, {:.1} % refused",
+        ns / 10.0,
+        slowest.as_secs_f64() * 1e3,
+        engine.minings() - searches,
+        refused as f64 * 100.0 / requests
+    );
 }
 
 /// How long the steps take that search, during attacks as the council's.

@@ -48,22 +48,21 @@ fn now(random: &mut Random, attack: impl Fn(&mut Random) -> Record, attack_rps: 
 }
 
 fn mined(attack: impl Fn(&mut Random) -> Record, attack_rps: usize, tier: Tier) -> Vec<Mined> {
+    mined_without(None, attack, attack_rps, tier)
+}
+
+fn mined_without(
+    ablation: Option<Ablation>,
+    attack: impl Fn(&mut Random) -> Record,
+    attack_rps: usize,
+    tier: Tier,
+) -> Vec<Mined> {
     let mut random = Random::new(5);
     let past = past(&mut random, 4_000);
     let sample = now(&mut random, attack, attack_rps);
-    mine(
-        &Rise {
-            now: &sample,
-            expected_rps: PAST_RPS,
-            past: &past,
-            without: &[],
-            present: &[],
-            ablation: None,
-        },
-        tier,
-        4,
-        &mut Memo::default(),
-    )
+    let (now, past, expected_rps) = (&sample, &past, PAST_RPS);
+    let rise = Rise { now, expected_rps, past, without: &[], present: &[], ablation };
+    mine(&rise, tier, 4, &mut Memo::default())
 }
 
 #[test]
@@ -82,6 +81,18 @@ fn agents_that_change_with_every_request_are_described_as_never_seen() {
     let unseen = |p: &Predicate| matches!(p, Predicate::Unseen(_));
     assert!(found[0].signature.predicates().iter().any(unseen), "{found:?}");
     assert!(found[0].matched_rps >= 0.9 * 500.0);
+}
+
+#[test]
+fn without_what_is_derived_no_signature_rests_on_it() {
+    let attack = |r: &mut Random| record(r.below(3_000), 19, 10_000 + r.below(1_000_000), 150);
+    let derived = |mined: &[Mined]| {
+        let of = |p: &Predicate| matches!(p, Predicate::Unseen(_)) || DERIVED.contains(&p.attr());
+        mined.iter().any(|m| m.signature.predicates().iter().any(of))
+    };
+    assert!(derived(&mined(attack, 500, Tier::Block)));
+    let without = mined_without(Some(Ablation::NoDerived), attack, 500, Tier::Block);
+    assert!(!derived(&without), "{without:?}");
 }
 
 /// A demo on a busy machine placed a rule against one browser's user agent with one language and
