@@ -9,7 +9,7 @@ mod provenance;
 
 use std::collections::{HashMap, HashSet};
 
-use floodwall_model::{Attr, Evidence, Family, RequestKind, Signature, ValueId};
+use floodwall_model::{Attr, Claim, Evidence, Family, RequestKind, Signature, ValueId};
 
 use crate::ablation::{Ablation, granted};
 use crate::baseline::{Frozen, Learned};
@@ -29,7 +29,7 @@ const MIX_RECORDS_MIN: f64 = 20.0;
 const MIX_NOISE_RECORDS: usize = 1_000;
 /// E2: share of the stratum sent by never-seen implementations.
 const UNSEEN_ATTACK_MIN: f64 = 0.20;
-/// E2: … and how many sources of them.
+/// E2: … and how many sources of them, if they may be browsers.
 const UNSEEN_SOURCES_MIN: usize = 5;
 /// Paths that make up a stratum. When there are more, the stratum is not restricted by path.
 const STRATUM_PATHS_MAX: usize = 64;
@@ -232,9 +232,12 @@ fn inconsistency(matched: &[&Record], scene: &Scene<'_>) -> Option<Evidence> {
         attr_known.is_unseen(Attr::Implementation, r.attrs[Attr::Implementation])
     };
     let strange = || matched.iter().filter(|r| unseen(&scene.past.known, r));
-    // However much one machine sends, it is one client that was never here before.
+    // However much one machine sends, it is one client that was never here before; and a browser that
+    // looks like one is perhaps a rare one.
     let strangers: HashSet<u64> = strange().map(|r| r.source).collect();
-    if strangers.len() < UNSEEN_SOURCES_MIN {
+    let may_be_browser = |r: &&&Record| matches!(r.attrs[Attr::Claim], c if c == Claim::Browser.id() || !c.is_known());
+    let browsers = strange().filter(may_be_browser).count() * 2 > strange().count();
+    if browsers && strangers.len() < UNSEEN_SOURCES_MIN {
         return None;
     }
     let now = strange().count() as f64 / matched.len() as f64;
