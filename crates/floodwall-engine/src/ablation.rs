@@ -19,7 +19,7 @@ pub enum Ablation {
     NoDerived,
     /// Other descriptions kept ready for when the attack changes.
     NoBackups,
-    /// Windows that slide: only whole seconds that are over are mined.
+    /// Windows that slide: only whole seconds that are over are mined, and signatures judged on them.
     Tumbling,
 }
 

@@ -1,8 +1,8 @@
 //! What each part of the engine is for: tables of the matrix with and without it, compared.
 //!
 //! `ablations WHOLE.json NAME.json...`, as `scenarios --json` and `scenarios --json --ablation NAME`
-//! printed them for the same seeds; run by `bench/ablations`. It measures nothing and must never
-//! leave out a line that differs in what it prints.
+//! printed them for the same seeds; run by `bench/ablations`. It measures nothing, and it must never
+//! leave out a line that differs without counting it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,16 +10,16 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-/// What is compared; the rest follows from these.
-const MEASURES: [&str; 8] = [
-    "rule",
-    "leakage",
-    "honest refused",
-    "worst group",
-    "crowd refused",
-    "block rules",
-    "stopped again",
-    "re-armed",
+/// What is compared, and from which difference on a figure is printed; smaller ones are counted.
+const MEASURES: [(&str, f64); 8] = [
+    ("rule", 0.2),
+    ("leakage", 0.01),
+    ("honest refused", 0.000_2),
+    ("worst group", 0.001),
+    ("crowd refused", 0.000_2),
+    ("block rules", 1.0),
+    ("stopped again", 0.2),
+    ("re-armed", 50.0),
 ];
 
 fn main() -> ExitCode {
@@ -59,7 +59,13 @@ fn compare(paths: &[String]) -> Result<(), String> {
             .filter_map(|((name, before), after)| difference(name, before, after))
             .collect();
         let (of, hits) = (whole.lines.len(), table.hits());
-        println!("\n{}: {hits} hit, {} of {of} lines differ", table.name, changed.len());
+        let any =
+            whole.lines.iter().filter(|(name, before)| !same(before, &table.lines[*name])).count();
+        println!(
+            "\n{}: {hits} hit; {any} of {of} lines differ, {} of them by much:",
+            table.name,
+            changed.len()
+        );
         changed.iter().for_each(|line| println!("  {line}"));
     }
     Ok(())
@@ -94,13 +100,23 @@ impl Table {
     }
 }
 
-/// Both figures of everything that is printed differently; `None`: nothing is.
+fn same(before: &Value, after: &Value) -> bool {
+    (&before["measures"], &before["verdicts"]) == (&after["measures"], &after["verdicts"])
+}
+
+/// Both figures of what differs by much, and what became of the verdict; `None`: nothing does.
 fn difference(name: &str, before: &Value, after: &Value) -> Option<String> {
     let mut changes: Vec<String> = MEASURES
         .into_iter()
-        .filter_map(|measure| {
-            let (before, after) = (figures(before, measure)?, figures(after, measure)?);
-            (before != after).then(|| format!("{measure} {before} -> {after}"))
+        .filter_map(|(measure, least)| {
+            let (before, after) = (cell(before, measure)?, cell(after, measure)?);
+            let much = ["median", "worst"].into_iter().any(|key| {
+                match (before[key].as_f64(), after[key].as_f64()) {
+                    (Some(before), Some(after)) => (before - after).abs() >= least,
+                    (before, after) => before != after,
+                }
+            });
+            much.then(|| format!("{measure} {} -> {}", figures(before), figures(after)))
         })
         .collect();
     let (were, are) = (verdicts(before), verdicts(after));
@@ -115,11 +131,14 @@ fn difference(name: &str, before: &Value, after: &Value) -> Option<String> {
     (!changes.is_empty()).then(|| format!("{name:<25} {}", changes.join("; ")))
 }
 
-fn figures(line: &Value, measure: &str) -> Option<String> {
-    let cell = line["measures"].as_array()?.iter().find(|cell| cell["name"] == measure)?;
-    let unit = cell["unit"].as_str()?;
+fn cell<'a>(line: &'a Value, measure: &str) -> Option<&'a Value> {
+    line["measures"].as_array()?.iter().find(|cell| cell["name"] == measure)
+}
+
+fn figures(cell: &Value) -> String {
+    let unit = cell["unit"].as_str().unwrap_or_default();
     let of = |key: &str| figure(cell[key].as_f64(), unit);
-    Some(format!("{}/{} {unit}", of("median"), of("worst")).trim_end().to_owned())
+    format!("{}/{} {unit}", of("median"), of("worst")).trim_end().to_owned()
 }
 
 /// JSON has no infinity: what never came is null.
