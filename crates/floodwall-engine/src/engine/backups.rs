@@ -10,7 +10,7 @@ use floodwall_model::{Action, Attr, Rule};
 use super::Engine;
 use crate::ablation::Ablation;
 use crate::alarm::Alarm;
-use crate::evidence::{Scene, gather};
+use crate::evidence::gather;
 use crate::miner::{Mined, Rise, Tier, mine};
 use crate::prior;
 use crate::recent::Sample;
@@ -111,24 +111,7 @@ impl Engine {
 
     fn backup_rule(&self, mined: &Mined, sample: &Sample, alarm: &Alarm) -> Rule {
         let now_ms = self.now_ms;
-        let scene = Scene {
-            now_ms,
-            now_ds: self.now_ds(),
-            onset_ms: alarm.finding.onset_ms,
-            now: sample,
-            recent: &self.recent,
-            past: &alarm.past,
-            sources: &self.sources,
-            calendar: &self.calendar,
-            expected_rps: alarm.finding.expected_unprompted_rps,
-            per_source_per_10s: self.per_source.limit_per_10s(),
-            rise_ms: self
-                .window
-                .rise(alarm.finding.expected_rps, now_ms)
-                .and_then(|rise| rise.took_ms),
-            seed: alarm.past.revision,
-            ablation: self.config.ablation,
-        };
+        let scene = self.scene(alarm, sample);
         let signature = &mined.signature;
         Rule {
             id: self.book.next_id(),

@@ -203,21 +203,7 @@ impl Engine {
     /// Evidence about the rise as a whole, for the account only.
     pub(super) fn crowd_view(&self, alarm: &Alarm) -> Vec<floodwall_model::Evidence> {
         let sample = self.unexplained();
-        let scene = Scene {
-            now_ms: self.now_ms,
-            now_ds: self.now_ds(),
-            onset_ms: alarm.finding.onset_ms,
-            now: &sample,
-            recent: &self.recent,
-            past: &alarm.past,
-            sources: &self.sources,
-            calendar: &self.calendar,
-            expected_rps: alarm.finding.expected_unprompted_rps,
-            per_source_per_10s: self.per_source.limit_per_10s(),
-            rise_ms: None,
-            seed: alarm.past.revision,
-            ablation: self.config.ablation,
-        };
+        let scene = Scene { rise_ms: None, ..self.scene(alarm, &sample) };
         crate::evidence::gather_overall(&scene)
     }
 

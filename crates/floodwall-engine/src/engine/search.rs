@@ -49,6 +49,26 @@ impl Engine {
         self.newest_sample().unexplained(|record| self.book.covers(&record.attrs))
     }
 
+    /// Everything that evidence about `now` may look at.
+    pub(super) fn scene<'a>(&'a self, alarm: &'a Alarm, now: &'a Sample) -> Scene<'a> {
+        let rise = self.window.rise(alarm.finding.expected_rps, self.now_ms);
+        Scene {
+            now_ms: self.now_ms,
+            now_ds: self.now_ds(),
+            onset_ms: alarm.finding.onset_ms,
+            now,
+            recent: &self.recent,
+            past: &alarm.past,
+            sources: &self.sources,
+            calendar: &self.calendar,
+            expected_rps: alarm.finding.expected_unprompted_rps,
+            per_source_per_10s: self.per_source.limit_per_10s(),
+            rise_ms: rise.and_then(|rise| rise.took_ms),
+            seed: alarm.past.revision,
+            ablation: self.config.ablation,
+        }
+    }
+
     /// What visitors who have been here for a while sent in the last seconds.
     pub(super) fn present_visitors(&self) -> Vec<Record> {
         let now_ds = self.now_ds();
@@ -231,24 +251,7 @@ impl Engine {
             return false;
         }
         let limit = self.per_source.limit_per_10s();
-        let scene = Scene {
-            now_ms,
-            now_ds: self.now_ds(),
-            onset_ms: alarm.finding.onset_ms,
-            now: sample,
-            recent: &self.recent,
-            past: &alarm.past,
-            sources: &self.sources,
-            calendar: &self.calendar,
-            expected_rps: alarm.finding.expected_unprompted_rps,
-            per_source_per_10s: limit,
-            rise_ms: self
-                .window
-                .rise(alarm.finding.expected_rps, now_ms)
-                .and_then(|rise| rise.took_ms),
-            seed: alarm.past.revision,
-            ablation: self.config.ablation,
-        };
+        let scene = self.scene(alarm, sample);
         pending.evidence = gather(&pending.mined.signature, &scene);
         if prior::is_thin(&alarm.past, self.config.baseline_records_min) {
             let evidence = std::mem::take(&mut pending.evidence);
