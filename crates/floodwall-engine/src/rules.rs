@@ -1,44 +1,30 @@
-//! The rules in force and their lives: placed, renewed while they match, demoted or withdrawn when
-//! they hit visitors, put aside when their attack goes quiet, back when it is.
+//! The book of rules: placed, renewed while they match, demoted or withdrawn when they hit visitors,
+//! put aside when their attack goes quiet, back when it is. What one rule knows is in `rules/active`.
+
+mod active;
 
 use std::collections::VecDeque;
 
 use floodwall_model::limits::{PLAN_VALID_MS, RULES_MAX};
 use floodwall_model::{
-    Action, Attrs, CheckedPlan, Collateral, Forecast, Handling, Holdback, LiveEstimates, Mode,
-    Observation, Plan, Rejection, Rule, RuleId, RuleIds, Signature,
+    Action, Attrs, CheckedPlan, Collateral, Handling, Holdback, Mode, Observation, Plan, Rejection,
+    Rule, RuleId, RuleIds, Signature,
 };
 
 use crate::blamed::Blamed;
 use crate::ending::Ending;
-use crate::harm::{self, Verdict, Witness};
 use crate::sources::Sources;
 use crate::standby::{Arrivals, Kind, Standby, StandbyTable};
 use crate::trial::Trial;
 
-/// Time constant of a rule's matched rate, s.
-const MATCH_TRACK_S: f64 = 5.0;
-/// A rule is renewed while its matched rate is above this multiple of what matched before onset…
-const RENEW_BASELINE_FACTOR: f64 = 3.0;
-/// … and above this share of its own peak.
-const RENEW_PEAK_SHARE: f64 = 0.01;
+pub use active::{ActiveRule, Surroundings};
+
 /// While rules are in force, the plan is published again this often, ms: well before the enforcers
 /// stop obeying it.
 const REPUBLISH_MS: u64 = 1_000;
-/// Harm beyond the cap that lasts so long demotes a rule, ms.
-const DEMOTE_AFTER_MS: u64 = 3_000;
-/// Visitors who stay away are laid to a rule's charge from this age of it on, ms, because an origin
-/// that was down needs as long to get its visitors back, …
-const MISSED_FROM_MS: u64 = 30_000;
-/// … and up to this age, ms: beyond, the day's course may be the reason.
-const MISSED_UNTIL_MS: u64 = 600_000;
 /// With more rules than this in force, one that explains next to nothing makes room. With fewer it
 /// costs nothing, and to take it away would let its share of the attack in.
 pub const RULES_AT_EASE: usize = 8;
-/// Next to nothing: this share of what arrives beyond expectation, …
-const IDLE_SHARE: f64 = 0.05;
-/// … for so long, ms.
-const IDLE_MS: u64 = 30_000;
 /// A rule that is needed again after a longer quiet than this meets another attack, ms: twice this
 /// is as long as a rule is ever kept ready.
 const PULSE_GAP_MS_MAX: u64 = 12 * 3_600_000;
@@ -47,154 +33,6 @@ const PULSE_GAP_MS_MAX: u64 = 12 * 3_600_000;
 const WITHDRAWN_MAX: usize = 64;
 
 const _: () = assert!(REPUBLISH_MS * 2 < PLAN_VALID_MS);
-
-/// A rule in force.
-#[derive(Clone, Debug)]
-pub struct ActiveRule {
-    /// The rule, with its current expiry.
-    pub rule: Rule,
-    /// Requests that it matched.
-    pub matched: u64,
-    /// Requests of known visitors that it matched.
-    visitor_hits: u64,
-    /// Visitors' requests counted in all while it was in force.
-    visitors_seen: u64,
-    tick_matched: u64,
-    matched_rps: f64,
-    peak_rps: f64,
-    normal_rps: f64,
-    matched_at_ms: u64,
-    trial: Trial,
-    /// Visitors came as usual when it was placed.
-    visitors_came: bool,
-    forecast: Option<Forecast>,
-    harmful_since_ms: Option<u64>,
-    idle_since_ms: Option<u64>,
-}
-
-/// What a tick knows beside the requests.
-#[derive(Copy, Clone, Debug)]
-pub struct Surroundings {
-    /// Time, ms.
-    pub now_ms: u64,
-    /// Length of the tick, s.
-    pub interval_s: f64,
-    /// How long a rule lives without requests that match, ms.
-    pub ttl_ms: u64,
-    /// When the kernel last dropped much of what banned sources send, which no rule sees any more,
-    /// ms; `None` if it no longer does.
-    pub kernel_active_ms: Option<u64>,
-    /// Requests/s expected of visitors.
-    pub expected_rps: f64,
-    /// Requests/s that arrive beyond that.
-    pub excess_rps: f64,
-    /// Share of visitors' sources that fetch what their pages need.
-    pub normal_behaving: f64,
-    /// Known visitors' requests that get through; `None` where it cannot be told.
-    pub visitors: Option<Forecast>,
-    /// Remarkably few of them do.
-    pub visitors_fall_short: bool,
-}
-
-impl ActiveRule {
-    /// A rule that matched `normal_rps` before the attack and matches `peak_rps` now.
-    pub fn new(rule: Rule, normal_rps: f64, peak_rps: f64, now_ms: u64) -> Self {
-        ActiveRule {
-            rule,
-            matched: 0,
-            visitor_hits: 0,
-            visitors_seen: 0,
-            tick_matched: 0,
-            matched_rps: 0.0,
-            peak_rps,
-            normal_rps,
-            matched_at_ms: now_ms,
-            trial: Trial::default(),
-            visitors_came: false,
-            forecast: None,
-            harmful_since_ms: None,
-            idle_since_ms: None,
-        }
-    }
-
-    /// Most it ever matched, and what it matched before the attack, requests/s.
-    pub const fn peak_and_normal_rps(&self) -> (f64, f64) {
-        (self.peak_rps, self.normal_rps)
-    }
-
-    /// Known visitors' requests that it matched, among all of theirs while it was in force.
-    pub const fn measured(&self) -> Collateral {
-        Collateral { hits: self.visitor_hits, records: self.visitors_seen }
-    }
-
-    /// What else was measured of whom it hits.
-    pub const fn live(&self) -> LiveEstimates {
-        LiveEstimates {
-            held_back_requests: self.trial.requests(),
-            held_back: self.trial.seen(),
-            visitors: self.forecast,
-        }
-    }
-
-    /// Ends a tick: what matched in it counts for its rates.
-    fn tick(&mut self, around: &Surroundings) {
-        let events = std::mem::take(&mut self.tick_matched) as f64;
-        let keep = (-around.interval_s / MATCH_TRACK_S).exp();
-        self.matched_rps = self.matched_rps * keep + events / MATCH_TRACK_S;
-        self.peak_rps = self.peak_rps.max(self.matched_rps);
-        let floor_rps =
-            (self.normal_rps * RENEW_BASELINE_FACTOR).max(self.peak_rps * RENEW_PEAK_SHARE);
-        let matches = events > 0.0 && self.matched_rps > floor_rps;
-        let needed_ms = if matches { Some(around.now_ms) } else { around.kernel_active_ms };
-        if let Some(at_ms) = needed_ms {
-            self.rule.expires_at_ms = self.rule.expires_at_ms.max(at_ms + around.ttl_ms);
-            self.matched_at_ms = self.matched_at_ms.max(at_ms);
-        }
-        if self.visitors_came {
-            self.forecast = around.visitors;
-        }
-    }
-
-    /// Whether it ends, and why.
-    fn ending(&mut self, around: &Surroundings, crowded: bool) -> Option<Ending> {
-        let now_ms = around.now_ms;
-        if self.rule.action == Action::Block {
-            match harm::judge(&self.witness(around)) {
-                Verdict::Gross(harm) => return Some(Ending::Withdrawn(harm)),
-                Verdict::Excess(harm) => {
-                    let since_ms = *self.harmful_since_ms.get_or_insert(now_ms);
-                    if now_ms >= since_ms + DEMOTE_AFTER_MS {
-                        return Some(Ending::Demoted(harm));
-                    }
-                }
-                Verdict::None => self.harmful_since_ms = None,
-            }
-        }
-        if self.rule.expires_at_ms <= now_ms {
-            return Some(Ending::Stopped);
-        }
-        let idle = crowded && self.matched_rps < IDLE_SHARE * around.excess_rps;
-        if !idle {
-            self.idle_since_ms = None;
-            return None;
-        }
-        let since_ms = *self.idle_since_ms.get_or_insert(now_ms);
-        (now_ms >= since_ms + IDLE_MS).then_some(Ending::Idle)
-    }
-
-    fn witness(&self, around: &Surroundings) -> Witness {
-        let age_ms = around.now_ms.saturating_sub(self.rule.placed_at_ms);
-        let answerable = (MISSED_FROM_MS..MISSED_UNTIL_MS).contains(&age_ms);
-        Witness {
-            visitors: self.measured(),
-            trial: self.trial.seen_lately(),
-            normal_behaving: around.normal_behaving,
-            matched_rps: self.matched_rps,
-            expected_rps: around.expected_rps,
-            visitors_missing: self.visitors_came && answerable && around.visitors_fall_short,
-        }
-    }
-}
 
 /// A rule that went out of force.
 #[derive(Clone, Debug)]
@@ -255,13 +93,13 @@ impl RuleBook {
 
     /// Sources on trial for the rule that has most, most that fit, and those without room.
     pub fn on_trial(&self) -> (usize, usize, u64) {
-        let all = self.active.iter().map(|a| a.trial.occupancy());
+        let all = self.active.iter().map(|a| a.trial().occupancy());
         all.max_by_key(|(used, ..)| *used).unwrap_or_else(|| Trial::default().occupancy())
     }
 
     /// Whether requests still come that a rule in force matches.
     pub fn matching(&self) -> bool {
-        self.active.iter().any(|a| a.matched_rps > a.peak_rps * RENEW_PEAK_SHARE)
+        self.active.iter().any(ActiveRule::matching)
     }
 
     /// When a rule last matched, ms.
@@ -312,9 +150,7 @@ impl RuleBook {
         if projected.share() > active.rule.projected.share() {
             active.rule.projected = projected;
         }
-        active.rule.expires_at_ms = now_ms + ttl_ms;
-        active.matched_at_ms = now_ms;
-        active.matched_rps = active.peak_rps * RENEW_PEAK_SHARE * 2.0;
+        active.back(now_ms, ttl_ms);
         if kind == Kind::Backup {
             active.rule.id = self.ids.next();
             active.rule.placed_at_ms = now_ms;
@@ -380,7 +216,7 @@ impl RuleBook {
         // otherwise speak against the rule in two voices.
         let visitor = visitor && !matches!(observation.handling, Handling::HeldBack(_));
         if visitor {
-            self.active.iter_mut().for_each(|a| a.visitors_seen += 1);
+            self.active.iter_mut().for_each(ActiveRule::note_visitor);
         }
         let Some(id) = observation.handling.rule() else {
             if !self.standby.is_empty() {
@@ -389,12 +225,7 @@ impl RuleBook {
             return;
         };
         if let Some(active) = self.active.iter_mut().find(|a| a.rule.id == id) {
-            active.matched += 1;
-            active.tick_matched += 1;
-            active.visitor_hits += u64::from(visitor);
-            if let Handling::HeldBack(_) = observation.handling {
-                active.trial.note(observation, now_ds);
-            }
+            active.note_match(observation, visitor, now_ds);
             if active.rule.action == Action::Block {
                 self.blamed.insert(observation.source.key());
             }
@@ -404,8 +235,7 @@ impl RuleBook {
     /// A request that had been let through met the rule while it waited.
     pub fn note_late(&mut self, id: RuleId) {
         if let Some(active) = self.active.iter_mut().find(|a| a.rule.id == id) {
-            active.matched += 1;
-            active.tick_matched += 1;
+            active.note_late();
         }
     }
 
@@ -422,7 +252,7 @@ impl RuleBook {
 
     /// Judges the sources that rules let through for a trial.
     pub fn judge_trials(&mut self, sources: &Sources, now_ds: u32) {
-        self.active.iter_mut().for_each(|a| a.trial.judge(sources, now_ds));
+        self.active.iter_mut().for_each(|a| a.judge_trial(sources, now_ds));
     }
 
     /// Ends a tick: renews what still matches, returns what went out of force.
@@ -432,7 +262,7 @@ impl RuleBook {
         let mut kept = Vec::with_capacity(self.active.len());
         for mut active in std::mem::take(&mut self.active) {
             active.tick(around);
-            self.matched_at_ms = self.matched_at_ms.max(Some(active.matched_at_ms));
+            self.matched_at_ms = self.matched_at_ms.max(Some(active.matched_at_ms()));
             match active.ending(around, crowded) {
                 Some(why) => ended.push(EndedRule { active, why }),
                 None => kept.push(active),
@@ -456,7 +286,7 @@ impl RuleBook {
     /// will have to do with it.
     pub fn visitors_came(&mut self) {
         if let Some(active) = self.active.last_mut() {
-            active.visitors_came = true;
+            active.visitors_came();
         }
     }
 

@@ -78,6 +78,24 @@ fn a_rule_lives_while_it_matches_and_ends_a_minute_after() {
     assert!(now_ms - stopped_ms <= TTL_MS, "{}", now_ms - stopped_ms);
 }
 
+/// A rule that one visitor in ten thousand matches lasted 68 seconds longer than its attack: its rate
+/// fell so slowly that a stray ten seconds later still counted as a wave.
+#[test]
+fn a_stray_after_a_large_attack_does_not_prolong_its_rule() {
+    let mut book = book_with_a_rule();
+    let attack_ms = 10_000;
+    let strays_ms = [attack_ms + 4_000, attack_ms + 10_000, attack_ms + 15_000];
+    for now_ms in (100..attack_ms + TTL_MS).step_by(100) {
+        let matches = if now_ms <= attack_ms { 100 } else { strays_ms.contains(&now_ms).into() };
+        for _ in 0..matches {
+            book.note(&request(Handling::Blocked(RuleId(1))), false, 1);
+        }
+        assert!(book.tick(&around(now_ms, TTL_MS, false)).is_empty());
+    }
+    let ended = book.tick(&around(attack_ms + TTL_MS, TTL_MS, false));
+    assert_eq!(ended.len(), 1, "it lasts until {}", book.active()[0].rule.expires_at_ms);
+}
+
 #[test]
 fn a_rule_that_hits_visitors_is_withdrawn_and_not_placed_again() {
     let mut book = book_with_a_rule();
