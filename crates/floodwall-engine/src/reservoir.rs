@@ -55,6 +55,17 @@ impl<T> Reservoir<T> {
         Reservoir { items, capacity, seen, skip, weight }
     }
 
+    /// An even subset of at most `records` of what it holds, for which nothing more is to come.
+    pub fn thinned(&self, records: usize) -> Self
+    where
+        T: Clone,
+    {
+        let len = self.items.len();
+        let kept = records.min(len);
+        let items = (0..kept).map(|n| self.items[n * len / kept].clone()).collect();
+        Reservoir { items, capacity: kept, ..Reservoir::new(kept) }
+    }
+
     /// What [`Self::of`] goes on from.
     pub const fn state(&self) -> [u64; 3] {
         [self.seen, self.skip, self.weight.to_bits()]

@@ -13,8 +13,11 @@ use crate::reservoir::Reservoir;
 const SEGMENT_MS: u64 = 60_000;
 /// … and holds at least this many records.
 const SEGMENT_RECORDS_MIN: usize = 64;
-/// Records kept of a segment. When full: a uniform sample of the segment.
+/// Records kept of a segment of a whole hour. When full: a uniform sample of the segment.
 const SEGMENT_RECORDS_MAX: usize = 4_096;
+/// Records kept of all segments while there are few: on a site that has just started, the first
+/// minutes are all there is to judge by. As segments are added, each is thinned to the same share.
+const RECORDS_MAX: usize = 65_536;
 /// Segments kept. When full: the oldest is dropped.
 const SEGMENTS_MAX: usize = 192;
 /// The past looked at, ms: the last hour…
@@ -25,7 +28,12 @@ const RECORDS_WANTED: usize = 8_192;
 const SPAN_MS_MAX: u64 = 7 * 24 * 3_600_000;
 /// Records that are remembered across a restart, besides those of the open segment. When over: an
 /// even subset of each segment, as many as a frozen past looks at.
-const REMEMBERED_MAX: usize = 65_536;
+const REMEMBERED_MAX: usize = RECORDS_MAX;
+
+/// Records kept of each of `segments`.
+fn capacity(segments: usize) -> usize {
+    (RECORDS_MAX / segments.max(1)).max(SEGMENT_RECORDS_MAX)
+}
 
 /// Cloning shares the samples; the next record learned copies the open one.
 #[derive(Clone, Debug)]
@@ -55,12 +63,23 @@ impl LastHour {
             if self.segments.len() == SEGMENTS_MAX {
                 self.segments.pop_front();
             }
-            let sample = Arc::new(Reservoir::new(SEGMENT_RECORDS_MAX));
+            let capacity = capacity(self.segments.len() + 1);
+            self.thin(capacity);
+            let sample = Arc::new(Reservoir::new(capacity));
             self.segments.push_back(Segment { start_ms: at_ms, end_ms: at_ms, sample });
         }
         if let Some(segment) = self.segments.back_mut() {
             segment.end_ms = segment.end_ms.max(at_ms);
             Arc::make_mut(&mut segment.sample).offer_with(random, || learned);
+        }
+    }
+
+    /// An even subset of each segment that holds more than `records`.
+    fn thin(&mut self, records: usize) {
+        for segment in &mut self.segments {
+            if segment.sample.items().len() > records {
+                segment.sample = Arc::new(segment.sample.thinned(records));
+            }
         }
     }
 
@@ -119,10 +138,11 @@ impl LastHour {
     /// what was learned before counts as learned just now.
     pub fn unpack(input: &mut Reader<'_>, now_ms: u64) -> Result<LastHour, Damaged> {
         let mut segments = VecDeque::new();
-        for _ in 0..input.count(SEGMENTS_MAX)? {
+        let count = input.count(SEGMENTS_MAX)?;
+        for _ in 0..count {
             let start_ms = input.number()?;
             let end_ms = start_ms.saturating_add(input.number()?).min(now_ms);
-            let sample = Arc::new(input.sample(SEGMENT_RECORDS_MAX)?);
+            let sample = Arc::new(input.sample(capacity(count))?);
             segments.push_back(Segment { start_ms: start_ms.min(end_ms), end_ms, sample });
         }
         Ok(LastHour { segments })
@@ -130,3 +150,59 @@ impl LastHour {
 }
 
 const _: () = assert!(SEGMENT_RECORDS_MAX >= SEGMENT_RECORDS_MIN);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Record;
+    use floodwall_model::{Attrs, RequestKind};
+
+    fn learned(at_ms: u64) -> Learned {
+        let record = Record {
+            at_ms,
+            source: at_ms,
+            attrs: Attrs::default(),
+            kind: RequestKind::Page,
+            explained: false,
+            passed: true,
+            prompted: false,
+        };
+        Learned { record, engaged: None }
+    }
+
+    fn fed(minutes: u64, per_minute: u64) -> LastHour {
+        let (mut past, mut random) = (LastHour::default(), Random::new(1));
+        for n in 0..minutes * per_minute {
+            let at_ms = n * SEGMENT_MS / per_minute;
+            past.learn(at_ms, learned(at_ms), &mut random);
+        }
+        past
+    }
+
+    /// Three thousand requests a second for a minute left 4,096 of 180,000 to judge by, so a rule
+    /// could not be told from one that hits a visitor in a thousand.
+    #[test]
+    fn the_first_minutes_fill_all_the_room_there_is() {
+        assert_eq!(fed(1, 20_000).records(), 20_000);
+        assert_eq!(fed(1, 180_000).records(), RECORDS_MAX);
+    }
+
+    #[test]
+    fn every_minute_weighs_the_same_however_many_there_are() {
+        let past = fed(4, 90_000);
+        let sizes: Vec<usize> = past.segments.iter().map(|s| s.sample.items().len()).collect();
+        assert_eq!(sizes, [RECORDS_MAX / 4; 4]);
+        let past = fed(20, 9_000);
+        assert!(past.segments.iter().all(|s| s.sample.items().len() == SEGMENT_RECORDS_MAX));
+    }
+
+    #[test]
+    fn a_young_past_survives_a_restart_whole() {
+        let past = fed(3, 50_000);
+        let mut out = Writer::default();
+        past.pack(&mut out);
+        let bytes = out.finish();
+        let back = LastHour::unpack(&mut Reader::open(&bytes).unwrap(), u64::MAX).unwrap();
+        assert_eq!(back.records(), past.records());
+    }
+}
