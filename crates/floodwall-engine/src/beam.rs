@@ -24,6 +24,10 @@ const ALIKE: f64 = 0.06;
 /// Of conjunctions that are alike, those that match at least this share of what the widest matches
 /// match the same flood.
 const SAME: f64 = 0.99;
+/// … and so do those that miss no more records than this: so few are no three standard deviations of
+/// their own count, so they are visitors as likely as a second tool, and whoever resembles the flood
+/// by "never seen before" would be hit for as long as the rule lasts.
+const SAME_RECORDS: f64 = 9.0;
 /// Records of the past that a predicate without any match there stands for; fewer say no more.
 const UNMATCHED_HITS: f64 = 0.5;
 /// A conjunction must explain an excess of this many standard deviations…
@@ -182,7 +186,7 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
         let alike = acceptable.partition_point(|(score, _)| *score >= best * (1.0 - ALIKE));
         let mut nodes: Vec<Node> = acceptable.into_iter().map(|(_, node)| node).collect();
         let most = nodes[..alike].iter().map(|n| n.now.count()).max().unwrap_or(0) as f64;
-        let misses = |n: &Node| (n.now.count() as f64) < SAME * most;
+        let misses = |n: &Node| (n.now.count() as f64) < (SAME * most).min(most - SAME_RECORDS);
         nodes[..alike].sort_by(|a, b| {
             let likely = self.likely_hits(a).total_cmp(&self.likely_hits(b));
             likely.then(misses(a).cmp(&misses(b))).then(a.now.count().cmp(&b.now.count()))

@@ -63,8 +63,10 @@ const MINED: [Attr; 15] = [
 ];
 
 /// Attributes that narrow a signature down to what every attack request has in common, so that it
-/// spares visitors who differ: those with a cookie, those who came from a page.
-const TIGHTENING: [Attr; 4] = [Attr::CookieState, Attr::RefererClass, Attr::Language, Attr::Method];
+/// spares visitors who differ: those with a cookie, those who came from a page, those who use
+/// another release of the attacker's software.
+const TIGHTENING: [Attr; 5] =
+    [Attr::UserAgent, Attr::CookieState, Attr::RefererClass, Attr::Language, Attr::Method];
 
 /// What a signature is mined for.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
