@@ -11,6 +11,7 @@ mod gate;
 mod judge;
 mod score;
 mod tally;
+mod vectors;
 mod view;
 
 use floodwall_engine::{Effect, Engine, EngineConfig};

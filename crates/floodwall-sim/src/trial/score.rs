@@ -1,7 +1,8 @@
 //! What came of a trial, in measures that cannot flatter: never a share of rows classed rightly.
 //!
 //! Harm is counted in requests and page views of those who were harmed, by group; success in
-//! requests of the attack that still arrived, counted from the first rule that stops any of it.
+//! requests of the attack that still arrived, counted from the first rule that stops any of it
+//! ([`Vectors`]: each vector for itself).
 //! Harm counts from the end of the past on, so that a long quiet past does not thin it out; what
 //! was refused in the past counts as well.
 
@@ -12,6 +13,7 @@ use floodwall_model::{Action, CheckedPlan, Incident, IncidentVerdict, RuleId};
 
 use super::gate::Fate;
 use super::tally::{Groups, Part, Views};
+use super::vectors::{Before, Stopper, Vectors};
 use super::view::cost_ms;
 use crate::address::AddressPool;
 use crate::request::{Label, Planned};
@@ -27,14 +29,6 @@ const WAVE_LAST: u32 = 50;
 const WAVE_REFUSED: u32 = 40;
 /// Share of a second's requests that must be refused for the attack to count as suppressed.
 const SUPPRESSED: f64 = 0.9;
-
-/// Requests of an attack, and what they would cost the origin.
-#[derive(Copy, Clone, Debug, Default)]
-struct Load {
-    requests: Part,
-    cost_ms: u64,
-    cost_passed_ms: u64,
-}
 
 /// One rule, from the first plan that had it to the first that did not.
 #[derive(Clone, Debug)]
@@ -56,7 +50,7 @@ pub struct RuleLife {
     /// Requests of the attack that it refused.
     pub attack: u64,
     honest_before: u64,
-    load_before: Load,
+    attack_before: Before,
 }
 
 /// One pulse, or what followed one change of technique.
@@ -105,7 +99,8 @@ pub struct Score {
     pub views: Views,
     /// Pulses and changes.
     pub waves: Vec<Wave>,
-    /// From the attack's first request to the first rule that stops some of it, ms.
+    /// From a vector's first request to the first rule that stops some of it, ms: the slowest of
+    /// the attack's vectors. `None` if one of them never got a rule.
     pub rule_after_ms: Option<u64>,
     /// From the attack's first request to the end of the first second of which nine tenths were
     /// refused, ms.
@@ -127,8 +122,7 @@ pub struct Score {
     /// Requests in all.
     pub requests: u64,
     victims: Option<AddressPool>,
-    load: Load,
-    load_at_rule: Option<Load>,
+    vectors: Vectors,
     onset_ms: Option<u64>,
     second: (u64, Part),
     by_rule: HashMap<RuleId, usize>,
@@ -154,21 +148,15 @@ impl Score {
         self.all.get(&label).map_or((0, 0), |(passed, refused)| (*refused, passed + refused))
     }
 
-    /// Share of the attack let through after the first rule that stops some of it; without such a
-    /// rule: all.
+    /// Share of the attack let through, of each vector after the first rule that stops some of it;
+    /// of one without such a rule: all.
     pub fn leakage(&self) -> f64 {
-        let Some(before) = self.load_at_rule else { return 1.0 };
-        let all = self.load.requests.all - before.requests.all;
-        let refused = self.load.requests.hit - before.requests.hit;
-        (all - refused) as f64 / all.max(1) as f64
+        self.vectors.leakage()
     }
 
     /// The same, each request weighted by what it costs the origin.
     pub fn cost_leakage(&self) -> f64 {
-        let Some(before) = self.load_at_rule else { return 1.0 };
-        let all = self.load.cost_ms - before.cost_ms;
-        let passed = self.load.cost_passed_ms - before.cost_passed_ms;
-        passed as f64 / all.max(1) as f64
+        self.vectors.cost_leakage()
     }
 
     /// What the record of the last incident says it was.
@@ -239,17 +227,9 @@ impl Score {
             return;
         }
         let onset_ms = *self.onset_ms.get_or_insert(planned.at_ms);
-        if self.load_at_rule.is_none()
-            && let Some(at) = fate.rule().and_then(|id| self.by_rule.get(&id))
-        {
-            let rule = &self.lives[*at];
-            self.rule_after_ms = Some(rule.placed_ms.saturating_sub(onset_ms));
-            self.load_at_rule =
-                Some(if rule.placed_ms > onset_ms { rule.load_before } else { Load::default() });
-        }
-        self.load.requests.add(refused);
-        self.load.cost_ms += cost;
-        self.load.cost_passed_ms += if refused { 0 } else { cost };
+        let by_rule = fate.rule().and_then(|id| self.by_rule.get(&id)).map(|at| &self.lives[*at]);
+        let stopper = by_rule.map(|r| Stopper { placed_ms: r.placed_ms, before: &r.attack_before });
+        self.vectors.count((stream, planned.at_ms, cost), refused, stopper);
         let second = (planned.at_ms - onset_ms) / 1_000;
         if second != self.second.0 {
             self.end_second();
@@ -301,7 +281,7 @@ impl Score {
     }
 
     pub(super) fn plan_changed(&mut self, plan: &CheckedPlan, now_ms: u64) {
-        let (welcome, load) = (self.welcome(), self.load);
+        let (welcome, attack) = (self.welcome(), self.vectors.so_far());
         for life in self.lives.iter_mut().filter(|life| life.ended_ms.is_none()) {
             if !plan.rules().iter().any(|rule| rule.id == life.id) {
                 life.ended_ms = Some(now_ms);
@@ -323,7 +303,7 @@ impl Score {
                 realised: Part::default(),
                 attack: 0,
                 honest_before: welcome,
-                load_before: load,
+                attack_before: attack.clone(),
             });
         }
         if !plan.rules().is_empty() {
@@ -353,6 +333,7 @@ impl Score {
 
     pub(super) fn finish(&mut self) {
         self.end_second();
+        self.rule_after_ms = self.vectors.rule_after_ms();
         let welcome = self.welcome();
         for life in self.lives.iter_mut().filter(|life| life.ended_ms.is_none()) {
             life.realised.all = welcome - life.honest_before;
