@@ -5,6 +5,7 @@
 //! incident as a whole, because crowds and attacks come together (design/detection.md § 3.4).
 
 mod behaviour;
+mod occasion;
 mod provenance;
 
 use std::collections::{HashMap, HashSet};
@@ -93,10 +94,14 @@ pub fn gather_overall(scene: &Scene<'_>) -> Vec<Evidence> {
     let all: Vec<&Record> = scene.now.records.iter().collect();
     let stratum = Stratum::of(&all);
     let everything = |_: &Record| true;
-    [implementation_mix(&stratum, scene), behaviour::behaviour(everything, &stratum, scene)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        implementation_mix(&stratum, scene),
+        behaviour::behaviour(everything, &stratum, scene),
+        occasion::occasion(scene),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// What a signature aims at, whoever asks: the paths and the kind of its requests.
@@ -138,9 +143,13 @@ impl Stratum {
 type Mix = HashMap<u64, f64>;
 
 fn mix_of<'a>(records: impl Iterator<Item = &'a Record>) -> Mix {
+    mix_by(records, Record::implementation)
+}
+
+fn mix_by<'a>(records: impl Iterator<Item = &'a Record>, key: impl Fn(&Record) -> u64) -> Mix {
     let mut mix = Mix::new();
     for record in records {
-        *mix.entry(record.implementation()).or_default() += 1.0;
+        *mix.entry(key(record)).or_default() += 1.0;
     }
     mix
 }
@@ -188,7 +197,7 @@ fn implementation_mix(stratum: &Stratum, scene: &Scene<'_>) -> Option<Evidence> 
     if records < MIX_RECORDS_MIN || normal.values().sum::<f64>() < MIX_RECORDS_MIN {
         return None;
     }
-    let noise = noise_divergence(stratum.kind, records as usize, scene);
+    let noise = noise_divergence(stratum.kind, records as usize, scene, Record::implementation);
     let measured = divergence(&excess, &normal);
     let beyond_noise = ((measured - noise) / (1.0 - noise).max(0.01)).max(0.0);
     let log_odds = if beyond_noise >= MIX_ATTACK_MIN {
@@ -207,7 +216,12 @@ fn implementation_mix(stratum: &Stratum, scene: &Scene<'_>) -> Option<Evidence> 
 
 /// How far two honest samples of such sizes differ by chance: one half of the past against a draw
 /// from the other half.
-fn noise_divergence(kind: RequestKind, records: usize, scene: &Scene<'_>) -> f64 {
+fn noise_divergence(
+    kind: RequestKind,
+    records: usize,
+    scene: &Scene<'_>,
+    key: impl Fn(&Record) -> u64,
+) -> f64 {
     fn of_kind(half: &[Learned], kind: RequestKind) -> Vec<&Record> {
         half.iter().map(|l| &l.record).filter(|r| r.kind == kind && !r.prompted).collect()
     }
@@ -220,7 +234,7 @@ fn noise_divergence(kind: RequestKind, records: usize, scene: &Scene<'_>) -> f64
     let drawn: Vec<&Record> = (0..records.min(MIX_NOISE_RECORDS))
         .map(|_| b[random.below(b.len() as u64) as usize])
         .collect();
-    divergence(&mix_of(drawn.into_iter()), &mix_of(a.into_iter()))
+    divergence(&mix_by(drawn.into_iter(), &key), &mix_by(a.into_iter(), &key))
 }
 
 /// E2: is it sent by implementations that never came here before?

@@ -110,6 +110,9 @@ fn for_what_has_no_signature_none_is_made_up() {
     for line in lines(TRIALS_EACH, &["a5-mimic x2", "a7-replay x6"]) {
         assert_eq!(worst(&line, "block rules"), 0.0, "{}", line.scene);
         assert_eq!(worst(&line, "honest refused"), 0.0, "{}", line.scene);
+        // Recorded visits played again were called a crowd: the same software as always, behaving as
+        // always. But a crowd comes for something, and these come for everything.
+        assert!(!line.verdicts.contains(&"crowd"), "{}: {:?}", line.scene, line.verdicts);
     }
 }
 

@@ -16,7 +16,7 @@ const RISE_INCIDENT_MS: u64 = 10_000;
 /// … and from this multiple of the expected rate…
 const RISE_INCIDENT_FACTOR: f64 = 5.0;
 /// … or this one of what no page asks for, which comes far more evenly.
-const RISE_INCIDENT_UNPROMPTED_FACTOR: f64 = 2.0;
+const RISE_INCIDENT_UNPROMPTED_FACTOR: f64 = 1.5;
 /// A crowd takes at least this long to arrive, ms. What is there at once is not called one, whatever
 /// it looks like.
 const CROWD_RISE_MS_MIN: u64 = 2_000;
@@ -217,12 +217,14 @@ impl Engine {
     }
 }
 
-/// Whether the evidence makes a rise a crowd: the same software as always, behaving as always.
+/// Whether the evidence makes a rise a crowd: the same software as always, behaving as always, and
+/// something that draws it.
 fn is_crowd(evidence: &[floodwall_model::Evidence]) -> bool {
     use floodwall_model::Family;
     let of = |family| evidence.iter().find(|e| e.family == family).map(|e| e.log_odds);
     of(Family::Implementation).is_some_and(|l| l <= -2.0)
         && of(Family::Behaviour).is_some_and(|l| l <= -1.0)
+        && of(Family::Provenance).is_some_and(|l| l < 0.0)
 }
 
 fn event_words(event: &DeclaredEvent, now_ms: u64) -> String {
