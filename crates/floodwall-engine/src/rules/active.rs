@@ -16,8 +16,12 @@ const MATCH_TRACK_S: f64 = 5.0;
 const LATELY_TRACK_S: f64 = 0.5;
 /// A rule is renewed while both its rates are above this multiple of what matched before onset…
 const RENEW_BASELINE_FACTOR: f64 = 3.0;
-/// … and above this share of its own peak.
+/// … above this share of its own peak, …
 const RENEW_PEAK_SHARE: f64 = 0.01;
+/// … and above these rates, requests/s: three within seconds, two of them within one. A visitor a
+/// minute whom it matches must not keep it in force for ever.
+const RENEW_RPS_MIN: f64 = 0.5;
+const RENEW_LATELY_RPS_MIN: f64 = 2.5;
 /// Harm beyond the cap that lasts so long demotes a rule, ms.
 const DEMOTE_AFTER_MS: u64 = 3_000;
 /// Visitors who stay away are laid to a rule's charge from this age of it on, ms, because an origin
@@ -183,7 +187,9 @@ impl ActiveRule {
         self.peak_rps = self.peak_rps.max(self.matched_rps);
         let floor_rps =
             (self.normal_rps * RENEW_BASELINE_FACTOR).max(self.peak_rps * RENEW_PEAK_SHARE);
-        let matches = events > 0.0 && self.matched_rps.min(self.lately_rps) > floor_rps;
+        let matches = events > 0.0
+            && self.matched_rps > floor_rps.max(RENEW_RPS_MIN)
+            && self.lately_rps > floor_rps.max(RENEW_LATELY_RPS_MIN);
         let needed_ms = if matches { Some(around.now_ms) } else { around.kernel_active_ms };
         if let Some(at_ms) = needed_ms {
             self.rule.expires_at_ms = self.rule.expires_at_ms.max(at_ms + around.ttl_ms);

@@ -97,6 +97,22 @@ fn a_stray_after_a_large_attack_does_not_prolong_its_rule() {
 }
 
 #[test]
+fn a_visitor_every_half_minute_does_not_keep_a_rule_for_ever() {
+    let mut book = book_with_a_rule();
+    for now_ms in (100..=300_000).step_by(100) {
+        let matches = if now_ms <= 5_000 { 1 } else { u64::from(now_ms % 30_000 == 0) };
+        for _ in 0..matches {
+            book.note(&request(Handling::Blocked(RuleId(1))), false, 1);
+        }
+        if !book.tick(&around(now_ms, TTL_MS, false)).is_empty() {
+            assert!(now_ms <= 5_000 + TTL_MS, "it lasted until {now_ms}");
+            return;
+        }
+    }
+    panic!("it never ended");
+}
+
+#[test]
 fn a_rule_that_hits_visitors_is_withdrawn_and_not_placed_again() {
     let mut book = book_with_a_rule();
     for _ in 0..10 {
