@@ -120,7 +120,7 @@ struct Met {
 }
 
 /// Attributes for which "never seen before" is a predicate.
-pub const UNSEEN_ATTRS: [Attr; 9] = [
+pub const UNSEEN_ATTRS: [Attr; 10] = [
     Attr::Implementation,
     Attr::Stack,
     Attr::Accept,
@@ -130,6 +130,7 @@ pub const UNSEEN_ATTRS: [Attr; 9] = [
     Attr::AgentShape,
     Attr::Language,
     Attr::QueryShape,
+    Attr::PathTemplate,
 ];
 
 impl Frozen {
