@@ -66,18 +66,33 @@ pub fn narrowed(mined: Mined, sample: &Sample, past: &Frozen) -> Option<Mined> {
     })?;
     let mut predicates = mined.signature.predicates().to_vec();
     if !predicates.iter().any(|p| p.attr() == Attr::Claim) {
+        if predicates.len() == PREDICATES_MAX {
+            give_way(&mut predicates, past);
+        }
         predicates.push(Predicate::Is(Attr::Claim, claim.id()));
     }
     let signature = Signature::new(predicates);
     let untouched = |half: &[crate::baseline::Learned]| {
         !half.iter().any(|l| signature.matches(&l.record.attrs, &past.known))
     };
-    let fits = signature.predicates().len() <= PREDICATES_MAX;
-    (fits && untouched(&past.mining) && untouched(&past.validation)).then(|| Mined {
+    (untouched(&past.mining) && untouched(&past.validation)).then(|| Mined {
         projected: validate(&signature, past),
         matched_rps: mined.matched_rps,
         signature,
     })
+}
+
+/// Takes away the condition that most of the past fulfils: it spares the fewest visitors. What the
+/// signature hits without it is counted as ever.
+fn give_way(predicates: &mut Vec<Predicate>, past: &Frozen) {
+    let fulfilled = |predicate: &Predicate| {
+        let both = past.mining.iter().chain(&past.validation);
+        both.filter(|l| predicate.matches(&l.record.attrs, &past.known)).count()
+    };
+    let widest = (0..predicates.len()).max_by_key(|at| fulfilled(&predicates[*at]));
+    if let Some(widest) = widest {
+        predicates.remove(widest);
+    }
 }
 
 /// What the prior adds to `evidence`, where that has nothing to say.
@@ -246,5 +261,38 @@ mod tests {
         check(&tool, &browser, true, "its browsers are not hit by what is narrowed");
         check(&tool, &tool[..1], false, "it came before");
         check(&[], &[], false, "nothing is matched");
+    }
+
+    /// A signature that named the release of the software had no place left for what no browser
+    /// sends, and was dropped without a word: 20 of 60 attacks on a small site went unstopped.
+    #[test]
+    fn a_full_signature_gives_up_what_most_of_the_past_fulfils() {
+        let absent = |attr| Predicate::Is(attr, ValueId::ABSENT);
+        let of_software = Predicate::Is(Attr::HeaderOrder, ValueId(7));
+        let agent = Predicate::Is(Attr::UserAgent, ValueId(9));
+        let language = Predicate::Is(Attr::Language, ValueId(5));
+        let (cookie, referer) = (absent(Attr::CookieState), absent(Attr::RefererClass));
+        let mut flood = record(7, Claim::Undressed.id());
+        flood.attrs[Attr::UserAgent] = ValueId(9);
+        flood.attrs[Attr::Language] = ValueId(5);
+        flood.attrs[Attr::CookieState] = ValueId::ABSENT;
+        flood.attrs[Attr::RefererClass] = ValueId::ABSENT;
+        let visitor = |number: u64| {
+            let mut record = record(100 + number, Claim::Browser.id());
+            record.attrs[Attr::CookieState] = ValueId::ABSENT;
+            record.attrs[Attr::RefererClass] = ValueId(40 + number % 2 * 3);
+            Learned { record, engaged: Some(true) }
+        };
+        let past = Frozen::for_tests((0..30).map(visitor).collect(), Vec::new());
+        let sample = Sample { records: vec![flood; 100], count: 100, span_ms: 1_000 };
+        let mined = Mined {
+            signature: Signature::new(vec![of_software, agent, language, cookie, referer]),
+            matched_rps: 1_000.0,
+            projected: Collateral::default(),
+        };
+        let narrowed = narrowed(mined, &sample, &past).expect("a signature");
+        let aims = Predicate::Is(Attr::Claim, Claim::Undressed.id());
+        let expected = Signature::new(vec![of_software, agent, language, referer, aims]);
+        assert_eq!(narrowed.signature, expected);
     }
 }
