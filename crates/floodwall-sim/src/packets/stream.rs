@@ -27,7 +27,8 @@ pub struct LabelledPacket {
     pub inbound: bool,
     /// Whether whoever knows the host's sockets would call it part of a conversation of the host's:
     /// a connection that was opened (a SYN that was answered is enough), or an answer to a datagram
-    /// sent to this very address and port within the last 30 seconds. False for what the host sent.
+    /// sent to this very address and port within the last 30 seconds, with its later fragments. False
+    /// for what the host sent.
     pub solicited: bool,
 }
 

@@ -163,14 +163,15 @@ fn answer_in_pieces(
         later_us += 13;
         let piece = left.min(FRAGMENT_BYTES);
         let facts = ip.later_fragment(17, piece);
-        // Whoever follows conversations by ports cannot know whose it is.
+        // It carries no ports, but its beginning did, and that was noted (docs/decisions/0008, "The
+        // beginnings of datagrams").
         out.push(LabelledPacket {
             at_us: later_us,
             facts,
             attack: false,
             group: "dns",
             inbound: true,
-            solicited: false,
+            solicited: true,
         });
         left -= piece;
     }
