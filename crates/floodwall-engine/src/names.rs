@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use floodwall_model::limits::VALUE_TEXT_BYTES_MAX;
-use floodwall_model::{ATTR_COUNT, Attr, Claim, Predicate, Signature, ValueId, ValueName};
+use floodwall_model::{
+    ATTR_COUNT, Attr, Claim, NetworkClass, Predicate, Signature, ValueId, ValueName,
+};
 
 use crate::memory::{Damaged, Reader, Writer};
 
@@ -54,9 +56,20 @@ impl Names {
         }
     }
 
-    /// A predicate as a phrase that completes "requests with …".
+    /// A predicate as a phrase that completes "requests with …", or "requests …" where it begins
+    /// with "from".
     pub fn predicate(&self, predicate: Predicate) -> String {
         match predicate {
+            Predicate::Is(Attr::NetworkClass, id) => {
+                let class = NetworkClass::of(id).map_or("unknown", NetworkClass::words);
+                format!("from a {class} network")
+            }
+            Predicate::Is(Attr::Network, id) => {
+                format!("from network {}", self.text(Attr::Network, id))
+            }
+            Predicate::Is(Attr::Country, id) => {
+                format!("from {}", self.text(Attr::Country, id))
+            }
             Predicate::Is(Attr::Claim, id) if Claim::of(id).is_some() => {
                 Claim::of(id).map_or("", Claim::words).to_owned()
             }
@@ -76,14 +89,21 @@ impl Names {
 
     /// A signature as a phrase.
     pub fn signature(&self, signature: &Signature) -> String {
-        let phrases: Vec<String> =
-            signature.predicates().iter().map(|p| self.predicate(*p)).collect();
-        format!("requests with {}", phrases.join(" and "))
+        let phrases = |of_place: bool| -> Vec<String> {
+            let wanted = |p: &&Predicate| p.attr().is_place() == of_place;
+            signature.predicates().iter().filter(wanted).map(|p| self.predicate(*p)).collect()
+        };
+        let (places, others) = (phrases(true), phrases(false));
+        let from = places.iter().fold(String::new(), |text, place| text + " " + place);
+        if others.is_empty() {
+            return format!("requests{from}");
+        }
+        format!("requests{from} with {}", others.join(" and "))
     }
 
     /// Writes the texts of values that were written.
     pub fn pack(&self, out: &mut Writer) {
-        for table in &self.by_attr {
+        for table in self.by_attr.iter().take(out.row()) {
             let kept: Vec<_> = table
                 .iter()
                 .filter(|(id, text)| out.has_value(**id) && text.len() <= REMEMBERED_BYTES_MAX)
@@ -100,7 +120,7 @@ impl Names {
     /// Reads them back.
     pub fn unpack(input: &mut Reader<'_>) -> Result<Names, Damaged> {
         let mut names = Names::new();
-        for table in &mut names.by_attr {
+        for table in names.by_attr.iter_mut().take(input.row()) {
             let mut read = HashMap::new();
             for _ in 0..input.count(REMEMBERED_PER_ATTR_MAX)? {
                 let id = input.value()?;
@@ -138,6 +158,27 @@ mod tests {
             names.signature(&signature),
             "requests with user agent “agent 7” and no cookie and a header order never seen \
              here before"
+        );
+    }
+
+    #[test]
+    fn where_it_comes_from_reads_as_such() {
+        let mut names = Names::new();
+        let place = |attr, text: &str| ValueName { attr, id: ValueId(7), text: text.into() };
+        names.learn(&[place(Attr::Country, "DE"), place(Attr::Network, "AS64500 (Example Ltd)")]);
+        let is = |attr| match attr {
+            Attr::NetworkClass => Predicate::Is(attr, NetworkClass::Hosting.id()),
+            _ => Predicate::Is(attr, ValueId(7)),
+        };
+        let check = |attrs: &[Attr], expected: &str| {
+            let signature = Signature::new(attrs.iter().copied().map(is).collect());
+            assert_eq!(names.signature(&signature), expected);
+        };
+        check(&[Attr::Country], "requests from DE");
+        check(
+            &[Attr::Country, Attr::Network, Attr::NetworkClass, Attr::Stack],
+            "requests from DE from network AS64500 (Example Ltd) from a hosting network with one \
+             make of client (id 0000000000000007)",
         );
     }
 

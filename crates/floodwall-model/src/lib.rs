@@ -12,6 +12,7 @@ pub mod ban;
 pub mod bucket;
 pub mod claim;
 pub mod event;
+pub mod geography;
 pub mod holdback;
 pub mod incident;
 pub mod limits;
@@ -29,6 +30,7 @@ pub use ban::{Ban, BanRefusal, CheckedBan, Protected};
 pub use bucket::TokenBucket;
 pub use claim::{Claim, Hints};
 pub use event::{Event, EventPath};
+pub use geography::{Country, Geography, NetworkClass, NetworkNumber, Place};
 pub use holdback::{Holdback, HoldbackBudget};
 pub use incident::{
     Forecast, Incident, IncidentVerdict, LiveEstimates, Peaks, RuleRecord, TimelineEntry, Totals,

@@ -4,9 +4,13 @@
 //! for the same request. What it cannot see stays [`ValueId::UNKNOWN`], which no predicate matches
 //! by accident because no rule is ever made of it.
 
+use std::sync::Arc;
+
 use crate::claim::{Hints, claim};
+use crate::geography::{Geography, NetworkClass, PlaceIds, Places};
 use crate::limits::{BATCH_NAMES_MAX, VALUE_TEXT_BYTES_MAX};
 use crate::observation::RequestKind;
+use crate::source::Source;
 use crate::template::{agent_shape, language_shape, path_template, printable, query_shape};
 use crate::value::{ATTR_COUNT, Attr, Attrs, ValueId, ValueKey, ValueName};
 
@@ -53,6 +57,8 @@ pub struct RequestFacts<'a> {
     pub encodings: Seen<&'a [u8]>,
     /// Client hints.
     pub hints: Hints<'a>,
+    /// Who sent it, to look its place up. `None`: unknown, or no address of the sender's own.
+    pub source: Option<Source>,
 }
 
 /// Header fields that one and the same client sends on some requests and not on others. They are
@@ -88,6 +94,7 @@ pub struct AttrWriter {
     announced: Box<[[u64; ANNOUNCED_SLOTS]; ATTR_COUNT]>,
     names: Vec<ValueName>,
     names_dropped: u64,
+    places: Option<Places>,
 }
 
 impl AttrWriter {
@@ -99,7 +106,14 @@ impl AttrWriter {
             announced: Box::new([[0; ANNOUNCED_SLOTS]; ATTR_COUNT]),
             names: Vec::new(),
             names_dropped: 0,
+            places: None,
         }
+    }
+
+    /// The same with somebody who knows where addresses belong. Without: places stay unknown.
+    pub fn with_geography(mut self, geography: Option<Arc<dyn Geography>>) -> Self {
+        self.places = geography.map(Places::new);
+        self
     }
 
     /// The names met since the last call, at most [`BATCH_NAMES_MAX`].
@@ -144,7 +158,40 @@ impl AttrWriter {
         attrs[Attr::ClientHints] = self.joined(Attr::ClientHints, &facts.hints.parts());
         attrs[Attr::Claim] = claim(facts, request_kind(facts) == RequestKind::Page);
         self.derive(facts, &mut attrs);
+        if let Some(source) = facts.source {
+            let [country, network, class] = self.place(source);
+            attrs[Attr::Country] = country;
+            attrs[Attr::Network] = network;
+            attrs[Attr::NetworkClass] = class;
+        }
         attrs
+    }
+
+    /// The values of the source's place.
+    fn place(&mut self, source: Source) -> PlaceIds {
+        let Some(mut places) = self.places.take() else { return PlaceIds::default() };
+        let ids = places.remembered(source).unwrap_or_else(|| self.look_up(source, &mut places));
+        self.places = Some(places);
+        ids
+    }
+
+    fn look_up(&mut self, source: Source, places: &mut Places) -> PlaceIds {
+        let place = places.ask(source);
+        let dropped = self.names_dropped;
+        let country = place.country.map(|c| self.value(Attr::Country, c.letters()));
+        // The number alone makes the value: two databases may spell the name differently.
+        let network = place.network.map(|network| {
+            let id = self.key.id(Attr::Network, &network.number.to_be_bytes());
+            self.announce(Attr::Network, id, network.to_string().as_bytes());
+            id
+        });
+        let class = place.class.map(NetworkClass::id);
+        let ids = [country, network, class].map(|id| id.unwrap_or(ValueId::UNKNOWN));
+        // What could not be announced is looked up again, or it would never be.
+        if place.of_whole_network && self.names_dropped == dropped {
+            places.remember(source, ids);
+        }
+        ids
     }
 
     /// Fills in what is made of other attributes.
@@ -249,6 +296,11 @@ impl AttrWriter {
 
     fn value(&mut self, attr: Attr, bytes: &[u8]) -> ValueId {
         let id = self.key.id(attr, bytes);
+        self.announce(attr, id, bytes);
+        id
+    }
+
+    fn announce(&mut self, attr: Attr, id: ValueId, bytes: &[u8]) {
         let slot = &mut self.announced[attr as usize][id.0 as usize % ANNOUNCED_SLOTS];
         if *slot != id.0 {
             if self.names.len() < BATCH_NAMES_MAX {
@@ -259,7 +311,6 @@ impl AttrWriter {
                 self.names_dropped += 1;
             }
         }
-        id
     }
 }
 

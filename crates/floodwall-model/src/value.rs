@@ -52,10 +52,16 @@ pub enum Attr {
     Stack,
     /// Derived: the same with user agent and hints whole.
     Implementation,
+    /// The country of the source's address, as an operator's database has it.
+    Country,
+    /// The network (autonomous system) of the source's address, likewise.
+    Network,
+    /// The class of that network, see [`crate::NetworkClass`].
+    NetworkClass,
 }
 
 /// Number of attributes in a row.
-pub const ATTR_COUNT: usize = 17;
+pub const ATTR_COUNT: usize = 20;
 
 impl Attr {
     /// Every attribute, in storage order.
@@ -77,7 +83,16 @@ impl Attr {
         Attr::Ja4,
         Attr::Stack,
         Attr::Implementation,
+        Attr::Country,
+        Attr::Network,
+        Attr::NetworkClass,
     ];
+
+    /// Whether the attribute tells where the request came from. Such a value may narrow a signature
+    /// and never carries one: a crowd comes from somewhere, too.
+    pub const fn is_place(self) -> bool {
+        matches!(self, Attr::Country | Attr::Network | Attr::NetworkClass)
+    }
 
     /// Whether the attribute tells which software sent the request, as opposed to what it wanted.
     ///
@@ -118,6 +133,9 @@ impl Attr {
             Attr::Ja4 => "TLS fingerprint",
             Attr::Stack => "make of client",
             Attr::Implementation => "client implementation",
+            Attr::Country => "country",
+            Attr::Network => "network",
+            Attr::NetworkClass => "class of network",
         }
     }
 }
@@ -229,6 +247,13 @@ mod tests {
     fn neither_a_language_nor_a_version_is_software() {
         assert!(!Attr::Language.is_implementation() && !Attr::HttpVersion.is_implementation());
         assert!(Attr::HeaderOrder.is_implementation());
+    }
+
+    #[test]
+    fn a_place_is_not_software() {
+        let places: Vec<Attr> = Attr::ALL.into_iter().filter(|a| a.is_place()).collect();
+        assert_eq!(places, [Attr::Country, Attr::Network, Attr::NetworkClass]);
+        assert!(places.iter().all(|attr| !attr.is_implementation()));
     }
 
     #[test]

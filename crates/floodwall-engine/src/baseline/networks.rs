@@ -241,7 +241,11 @@ mod tests {
         let mut out = Writer::default();
         seen.pack(&mut out);
         let bytes = out.finish();
-        let back = SeenNetworks::unpack(&mut Reader::open(&bytes).unwrap(), 9).unwrap();
+        let back = SeenNetworks::unpack(
+            &mut Reader::open(&bytes, floodwall_model::ATTR_COUNT).unwrap(),
+            9,
+        )
+        .unwrap();
         assert!((0..1_000).all(|n| back.contains(v4(n << 8))));
         assert_eq!(back.occupancy(), seen.occupancy());
     }

@@ -1,5 +1,5 @@
 //! Numbers, values and samples as bytes, and back. Small, because what is remembered is written
-//! every five minutes: a record of seventeen 64-bit values takes about thirty bytes, since values are
+//! every five minutes: a record of twenty 64-bit values takes about thirty bytes, since values are
 //! written once and then named by their place.
 //!
 //! Reading must never panic and never take more memory than the bytes can hold, whatever they say:
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
 use floodwall_model::signature::IdentityHasher;
-use floodwall_model::{Attrs, RequestKind, ValueId};
+use floodwall_model::{ATTR_COUNT, Attrs, RequestKind, ValueId};
 
 use crate::baseline::Learned;
 use crate::record::Record;
@@ -38,14 +38,33 @@ impl Dictionary {
 }
 
 /// Writes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Writer {
+    row: usize,
     body: Vec<u8>,
     values: Dictionary,
     sources: Dictionary,
 }
 
+impl Default for Writer {
+    fn default() -> Self {
+        Writer::of_row(ATTR_COUNT)
+    }
+}
+
 impl Writer {
+    /// Writes the first `row` attributes of each record: all, but where a test writes what an older
+    /// Floodwall did.
+    pub(super) fn of_row(row: usize) -> Self {
+        let (values, sources) = (Dictionary::default(), Dictionary::default());
+        Writer { row, body: Vec::new(), values, sources }
+    }
+
+    /// How many attributes a record has.
+    pub const fn row(&self) -> usize {
+        self.row
+    }
+
     /// A number, short if small (LEB128).
     pub fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
@@ -118,8 +137,8 @@ impl Writer {
         self.number(((later << 1) ^ (later >> 63)) as u64);
         let place = self.sources.place(record.source);
         self.number(place);
-        for value in record.attrs.0 {
-            self.value(value);
+        for value in record.attrs.0.iter().take(self.row) {
+            self.value(*value);
         }
     }
 
@@ -140,18 +159,25 @@ impl Writer {
 /// Reads.
 #[derive(Debug)]
 pub struct Reader<'a> {
+    row: usize,
     rest: &'a [u8],
     values: Vec<u64>,
     sources: Vec<u64>,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads what [`Writer::finish`] gave.
-    pub fn open(bytes: &'a [u8]) -> Result<Self, Damaged> {
-        let mut reader = Reader { rest: bytes, values: Vec::new(), sources: Vec::new() };
+    /// Reads what [`Writer::finish`] gave, with `row` attributes to a record. Those that came later
+    /// are unknown.
+    pub fn open(bytes: &'a [u8], row: usize) -> Result<Self, Damaged> {
+        let mut reader = Reader { row, rest: bytes, values: Vec::new(), sources: Vec::new() };
         reader.values = reader.dictionary()?;
         reader.sources = reader.dictionary()?;
         Ok(reader)
+    }
+
+    /// How many attributes a record has.
+    pub const fn row(&self) -> usize {
+        self.row
     }
 
     fn dictionary(&mut self) -> Result<Vec<u64>, Damaged> {
@@ -243,7 +269,7 @@ impl<'a> Reader<'a> {
         let source = usize::try_from(place).ok().and_then(|at| self.sources.get(at));
         let source = *source.ok_or(Damaged("a source is missing"))?;
         let mut attrs = Attrs::default();
-        for value in &mut attrs.0 {
+        for value in attrs.0.iter_mut().take(self.row) {
             *value = self.value()?;
         }
         let (passed, prompted) = (marks >> 4 & 1 == 1, marks >> 5 & 1 == 1);

@@ -13,7 +13,7 @@
 
 mod bytes;
 
-use floodwall_model::{Attr, ValueId, ValueKey};
+use floodwall_model::{ATTR_COUNT, Attr, ValueId, ValueKey};
 
 pub use bytes::{Damaged, Reader, Writer};
 
@@ -24,6 +24,9 @@ use crate::onset::RememberedRates;
 
 /// The version written and read. A part that changes its shape raises it.
 pub const MEMORY_VERSION: u32 = 1;
+/// Attributes in the shortest row that is read: a memory from before places were looked up. New
+/// attributes come after the others, so what such a memory holds is true; what it lacks is unknown.
+const ROW_MIN: usize = 17;
 /// Older than this, ms, a memory says nothing any more: no sample reaches further back.
 pub const MEMORY_AGE_MS_MAX: u64 = 28 * DAY_MS;
 /// A memory may be from so far in the future, ms: the clock was set back. Beyond, it was wrong.
@@ -99,7 +102,11 @@ pub(crate) struct Contents {
 impl EngineMemory {
     /// The memory as bytes, to be kept by somebody else.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Writer::default();
+        self.to_bytes_of_row(ATTR_COUNT)
+    }
+
+    fn to_bytes_of_row(&self, row: usize) -> Vec<u8> {
+        let mut out = Writer::of_row(row);
         self.past.pack(&mut out);
         self.rates.pack(&mut out);
         self.per_source.pack(&mut out);
@@ -107,7 +114,7 @@ impl EngineMemory {
         self.names.pack(&mut out);
         let mut bytes = Vec::new();
         bytes.extend(MEMORY_VERSION.to_le_bytes());
-        bytes.extend(row_mark().to_le_bytes());
+        bytes.extend(row_mark(row).to_le_bytes());
         bytes.extend(self.key_mark.to_le_bytes());
         bytes.extend(self.made_ms.to_le_bytes());
         bytes.extend(out.finish());
@@ -129,9 +136,9 @@ pub(crate) fn read(bytes: &[u8], key: &ValueKey, now_ms: u64) -> Result<Contents
     if found != MEMORY_VERSION {
         return Err(MemoryRefused::OtherVersion { found });
     }
-    if row != row_mark() {
+    let Some(row) = (ROW_MIN..=ATTR_COUNT).find(|attrs| row == row_mark(*attrs)) else {
         return Err(MemoryRefused::OtherAttributes);
-    }
+    };
     if key_mark_found != key_mark(key) {
         return Err(MemoryRefused::OtherKey);
     }
@@ -141,11 +148,17 @@ pub(crate) fn read(bytes: &[u8], key: &ValueKey, now_ms: u64) -> Result<Contents
     if made_ms.saturating_sub(now_ms) > MEMORY_AHEAD_MS_MAX {
         return Err(MemoryRefused::FromTheFuture { days: (made_ms - now_ms) / DAY_MS });
     }
-    parts(body, made_ms, key, now_ms).map_err(|Damaged(what)| MemoryRefused::Damaged(what))
+    parts(body, row, made_ms, key, now_ms).map_err(|Damaged(what)| MemoryRefused::Damaged(what))
 }
 
-fn parts(body: &[u8], made_ms: u64, key: &ValueKey, now_ms: u64) -> Result<Contents, Damaged> {
-    let mut input = Reader::open(body)?;
+fn parts(
+    body: &[u8],
+    row: usize,
+    made_ms: u64,
+    key: &ValueKey,
+    now_ms: u64,
+) -> Result<Contents, Damaged> {
+    let mut input = Reader::open(body, row)?;
     Ok(Contents {
         made_ms,
         past: LearnedPast::unpack(&mut input, key, now_ms)?,
@@ -160,9 +173,9 @@ pub(crate) fn key_mark(key: &ValueKey) -> u64 {
     key.id(Attr::Method, b"the key under which this memory was made").0
 }
 
-/// Tells attribute rows apart: their names in order.
-fn row_mark() -> u64 {
-    let names: Vec<&str> = Attr::ALL.iter().map(|attr| attr.words()).collect();
+/// Tells attribute rows apart: the names of the first `attrs` attributes in order.
+fn row_mark(attrs: usize) -> u64 {
+    let names: Vec<&str> = Attr::ALL.iter().take(attrs).map(|attr| attr.words()).collect();
     let ValueId(mark) = ValueKey::new(1, 1).id(Attr::Method, names.join(",").as_bytes());
     mark
 }

@@ -69,6 +69,25 @@ fn what_was_learned_is_there_after_a_restart() {
     assert_eq!(restarted.snapshot().names.text(Attr::UserAgent, ValueId(610)), "an agent");
 }
 
+/// The places of addresses joined the row later than everything else.
+#[test]
+fn a_memory_from_before_places_were_looked_up_is_read_and_lacks_them() {
+    let (engine, mut restarted) = (taught(400), fresh());
+    let (memory, now_ms) = (engine.snapshot(), engine.status().now_ms);
+    restarted.restore(&memory.to_bytes_of_row(ROW_MIN), now_ms).unwrap();
+    assert_eq!(restarted.status().baseline_records, engine.status().baseline_records);
+    assert_eq!(restarted.snapshot().names.text(Attr::UserAgent, ValueId(610)), "an agent");
+    let len = |memory: &EngineMemory| memory.to_bytes_of_row(ROW_MIN).len();
+    assert_eq!(len(&restarted.snapshot()), len(&memory), "nothing of what it held is lost");
+    let mut third = fresh();
+    third.restore(&restarted.snapshot().to_bytes(), now_ms).unwrap();
+    assert_eq!(third.status().baseline_records, engine.status().baseline_records);
+    assert_eq!(
+        fresh().restore(&memory.to_bytes_of_row(ROW_MIN - 1), now_ms),
+        Err(MemoryRefused::OtherAttributes)
+    );
+}
+
 #[test]
 fn a_second_generation_is_the_same_as_the_first() {
     let (engine, mut restarted) = (taught(400), fresh());
