@@ -75,6 +75,11 @@ pub trait Judge<P> {
     fn telling(&self, predicate: &P) -> bool;
     /// Whether a predicate that nearly all matches fulfil is added although nothing demands it.
     fn tightens(&self, predicate: &P) -> bool;
+    /// Whether a predicate must not help a conjunction to be accepted: it is added to one that was
+    /// accepted without it, and only where that spares records of the past.
+    fn only_narrows(&self, _predicate: &P) -> bool {
+        false
+    }
     /// Most predicates in one conjunction.
     fn predicates_max(&self) -> usize;
 }
@@ -154,7 +159,10 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
             for node in &beam {
                 for index in 0..self.literals.len() {
                     let members = node.members | 1 << index;
-                    if self.repeats_group(node, index) || !seen.insert(members) {
+                    if self.only_narrows(index)
+                        || self.repeats_group(node, index)
+                        || !seen.insert(members)
+                    {
                         continue;
                     }
                     next.extend(self.extend(node, index, members));
@@ -222,7 +230,7 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
             return None;
         }
         let mut extensions: Vec<Node> = (0..self.literals.len())
-            .filter(|index| !self.repeats_group(&node, *index))
+            .filter(|index| !self.only_narrows(*index) && !self.repeats_group(&node, *index))
             .filter_map(|index| self.extend(&node, index, node.members | 1 << index))
             .filter(|extended| self.acceptable(extended))
             .collect();
@@ -256,6 +264,10 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
             purity: excess / (now_count * wn),
             hits: node.past.count_and(&literal.past),
         })
+    }
+
+    fn only_narrows(&self, index: usize) -> bool {
+        self.judge.only_narrows(&self.literals[index].predicate)
     }
 
     fn repeats_group(&self, node: &Node, index: usize) -> bool {
@@ -313,6 +325,7 @@ impl<P: Copy, J: Judge<P>> Beam<'_, P, J> {
             let kept = node.now.count_and(&literal.now) as f64;
             if kept >= TIGHTEN_KEEP * node.now.count() as f64
                 && let Some(tighter) = self.extend(&node, index, node.members | 1 << index)
+                && (tighter.hits < node.hits || !self.only_narrows(index))
             {
                 node = tighter;
             }

@@ -42,9 +42,8 @@ const PRESENT_SHARE_MAX: f64 = floodwall_model::plan::BLOCK_COLLATERAL_MAX / 2.0
 /// Share of visitors that a browser which looks like one is presumed to have, whatever a small past
 /// shows: in a past of a hundred visits, one in fifty is missing one time out of eight.
 const BROWSER_PRIOR: f64 = 0.02;
-/// Attributes mined. Host is left out until several sites share a gateway's baseline, the network
-/// because sources are none of a signature's business.
-const MINED: [Attr; 15] = [
+/// Attributes mined. Host is left out until several sites share a gateway's baseline.
+const MINED: [Attr; 18] = [
     Attr::Method,
     Attr::PathTemplate,
     Attr::QueryShape,
@@ -60,6 +59,9 @@ const MINED: [Attr; 15] = [
     Attr::Claim,
     Attr::Stack,
     Attr::Implementation,
+    Attr::NetworkClass,
+    Attr::Network,
+    Attr::Country,
 ];
 
 /// Attributes that narrow a signature down to what every attack request has in common, so that it
@@ -101,7 +103,7 @@ pub struct Mined {
     pub signature: Signature,
     /// Requests/s now that match.
     pub matched_rps: f64,
-    /// Matches in the validation half of the past.
+    /// Matches in the validation half of the past, wherever they came from.
     pub projected: Collateral,
 }
 
@@ -194,7 +196,7 @@ pub fn mine(rise: &Rise<'_>, tier: Tier, wanted: usize, memo: &mut Memo) -> Vec<
         now_left = now_left.and_not(&best.now);
         past_left = past_left.and_not(&best.past);
         found.push(Mined {
-            projected: validate(&signature, rise.past),
+            projected: validate(&anywhere(signature.predicates()), rise.past),
             matched_rps: best.now.count() as f64 * rise.now_weight(),
             signature,
         });
@@ -210,6 +212,12 @@ pub fn validate(signature: &Signature, past: &Frozen) -> Collateral {
         .filter(|l| signature.matches(&l.record.attrs, &past.known_to_mining))
         .count();
     Collateral { hits: hits as u64, records: past.validation.len() as u64 }
+}
+
+/// The signature without what it says of places. A rule must be right without that: "everybody with
+/// this browser" does not become right by "from this country", it only becomes unjust to fewer.
+pub fn anywhere(predicates: &[Predicate]) -> Signature {
+    Signature::new(predicates.iter().copied().filter(|p| !p.attr().is_place()).collect())
 }
 
 /// Whether those who are here now and behave like visitors would be spared. They can only refute: a
@@ -272,13 +280,14 @@ fn prior_share(predicate: Predicate, rise: &Rise<'_>) -> f64 {
 
 fn risen_values(rise: &Rise<'_>, attr: Attr) -> Vec<ValueId> {
     let mut now: HashMap<ValueId, u32> = HashMap::new();
-    for record in rise.now.records.iter().filter(|r| !r.explained) {
+    // What nobody can see is not counted: where no database is read, places cost a glance.
+    let seen = |r: &&Record| !r.explained && r.attrs[attr].is_known();
+    for record in rise.now.records.iter().filter(seen) {
         *now.entry(record.attrs[attr]).or_default() += 1;
     }
     let (now_len, past_len) = (rise.now.records.len() as f64, rise.past.unprompted().max(1) as f64);
     let mut risen: Vec<(f64, ValueId)> = now
         .into_iter()
-        .filter(|(value, _)| value.is_known())
         .filter_map(|(value, count)| {
             let before = f64::from(rise.past.count(attr, value));
             let excess = f64::from(count) * rise.now_weight() - before * rise.past_weight();
@@ -318,7 +327,7 @@ impl Judge<Predicate> for Past<'_> {
     }
 
     fn holds_up(&self, predicates: &[Predicate]) -> bool {
-        let signature = Signature::new(predicates.to_vec());
+        let signature = anywhere(predicates);
         self.tier == Tier::Throttle
             || (self.bounded(predicates, validate(&signature, self.rise.past), 0.0)
                 && self.rise.past.is_spared_elsewhere(&signature, self.tier.collateral_max())
@@ -332,7 +341,12 @@ impl Judge<Predicate> for Past<'_> {
     }
 
     fn tightens(&self, predicate: &Predicate) -> bool {
-        matches!(predicate, Predicate::Is(..)) && TIGHTENING.contains(&predicate.attr())
+        matches!(predicate, Predicate::Is(..))
+            && (TIGHTENING.contains(&predicate.attr()) || self.only_narrows(predicate))
+    }
+
+    fn only_narrows(&self, predicate: &Predicate) -> bool {
+        predicate.attr().is_place()
     }
 
     fn predicates_max(&self) -> usize {

@@ -20,7 +20,7 @@ use floodwall_model::{
 
 use crate::baseline::Frozen;
 use crate::evidence::Scene;
-use crate::miner::{Mined, validate};
+use crate::miner::{Mined, anywhere, validate};
 use crate::recent::Sample;
 use crate::record::Record;
 
@@ -76,7 +76,7 @@ pub fn narrowed(mined: Mined, sample: &Sample, past: &Frozen) -> Option<Mined> {
         !half.iter().any(|l| signature.matches(&l.record.attrs, &past.known))
     };
     (untouched(&past.mining) && untouched(&past.validation)).then(|| Mined {
-        projected: validate(&signature, past),
+        projected: validate(&anywhere(signature.predicates()), past),
         matched_rps: mined.matched_rps,
         signature,
     })

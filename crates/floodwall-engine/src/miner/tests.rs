@@ -304,3 +304,69 @@ proptest! {
         prop_assert!(got >= 0.9 * best, "found {got:.0}/s, exhaustive {best:.0}/s: {found:?}");
     }
 }
+
+/// A past of 60,000 requests in which eight visitors of each half use the attack's tool, from these
+/// countries.
+fn past_with_tool(countries: [u64; 8]) -> Frozen {
+    let mut random = Random::new(21);
+    let mut half = || -> Vec<Learned> {
+        let learned = |mut record: Record, country: u64| {
+            record.attrs[Attr::Country] = ValueId(country);
+            Learned { record, engaged: Some(true) }
+        };
+        let mut half: Vec<Learned> = (0..30_000)
+            .map(|_| {
+                let country = 1 + random.below(5);
+                learned(honest(&mut random), country)
+            })
+            .collect();
+        for (n, country) in countries.into_iter().enumerate() {
+            half.push(learned(record(900_000 + n as u64, 11, 900, 901), country));
+        }
+        half
+    };
+    Frozen::for_tests(half(), half())
+}
+
+fn mined_in(past: &Frozen, agent: u64, country: impl Fn(&mut Random) -> u64) -> Vec<Mined> {
+    let mut random = Random::new(22);
+    let attack = |random: &mut Random| {
+        let order = if agent == 900 { 901 } else { agent + 50 };
+        let mut record = record(random.below(3_000), 10 + random.below(3), agent, order);
+        record.attrs[Attr::Country] = ValueId(country(random));
+        record
+    };
+    let sample = now(&mut random, attack, 500);
+    let (now, expected_rps) = (&sample, PAST_RPS);
+    let rise = Rise { now, expected_rps, past, without: &[], present: &[], ablation: None };
+    mine(&rise, Tier::Block, 4, &mut Memo::default())
+}
+
+fn speaks_of_a_place(mined: &Mined) -> bool {
+    mined.signature.predicates().iter().any(|p| p.attr().is_place())
+}
+
+/// Where an attack comes from spares visitors with the same tool elsewhere; it is added where there are
+/// such visitors, and not where there are none: the attack would only have to come from elsewhere.
+#[test]
+fn a_place_narrows_a_signature_where_that_spares_visitors() {
+    let elsewhere = past_with_tool([2, 2, 2, 2, 2, 2, 2, 1]);
+    let found = mined_in(&elsewhere, 900, |_| 1);
+    assert!(speaks_of_a_place(&found[0]), "{found:?}");
+    assert_eq!(found[0].projected.hits, 8, "it is judged by what it hits wherever that is");
+    let found = mined_in(&past_with_tool([1; 8]), 900, |_| 1);
+    assert!(!found.is_empty() && !speaks_of_a_place(&found[0]), "{found:?}");
+    let found = mined_in(&elsewhere, 900, |r| 1 + r.below(5));
+    assert!(!found.is_empty() && !speaks_of_a_place(&found[0]), "{found:?}");
+}
+
+/// A browser that a fifth of all visitors use does not become a signature by a country from which
+/// hardly any of them come: everybody with it there would be refused.
+#[test]
+fn no_place_makes_a_common_browser_a_signature() {
+    let past = past_with_tool([2; 8]);
+    for from in [1, 77] {
+        let found = mined_in(&past, 104, |_| from);
+        assert!(found.is_empty(), "country {from}: {found:?}");
+    }
+}
