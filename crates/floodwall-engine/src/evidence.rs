@@ -5,6 +5,7 @@
 //! incident as a whole, because crowds and attacks come together (design/detection.md § 3.4).
 
 mod behaviour;
+mod network;
 mod occasion;
 mod provenance;
 
@@ -80,6 +81,7 @@ pub fn gather(signature: &Signature, scene: &Scene<'_>) -> Vec<Evidence> {
         inconsistency(&matched, scene),
         behaviour::behaviour(|r| signature.matches(&r.attrs, known), &stratum, scene),
         per_source(&matched, scene),
+        network::network(&matched, &stratum, scene),
         ramp(scene),
     ]
     .into_iter()

@@ -173,6 +173,9 @@ pub enum Family {
     Probe,
     /// E5: how much each source sends.
     PerSource,
+    /// E6: the networks and countries that it comes from. Never one of the two kinds that a block
+    /// needs: a crowd comes from somewhere, too.
+    Network,
     /// E7: whether a crowd was announced for what is asked for. Speaks against an attack only, and
     /// little: calendars are public.
     Provenance,
@@ -188,7 +191,7 @@ impl Family {
             Family::Behaviour => 4.0,
             Family::Probe => 5.0,
             Family::PerSource => 2.0,
-            Family::Provenance => 1.5,
+            Family::Network | Family::Provenance => 1.5,
             Family::Ramp => 1.0,
         }
     }

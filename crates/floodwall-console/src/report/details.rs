@@ -97,6 +97,7 @@ pub(super) fn finding(evidence: &Evidence, kind: IncidentKind) -> String {
         Family::Behaviour => "behaviour",
         Family::Probe => "answer to a probe",
         Family::PerSource => "amount per source",
+        Family::Network => "networks and countries",
         Family::Provenance => "announced or not",
         Family::Ramp => "speed of the rise",
     };
