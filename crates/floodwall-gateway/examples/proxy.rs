@@ -70,6 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         plan: Arc::new(ArcSwap::from_pointee(plan)),
         bans: Arc::new(BanBoard::new()),
         observations: sender,
+        geography: None,
     };
     let gateway = Gateway::start(config, links)?;
     println!("listening on {:?}", gateway.local_addrs());

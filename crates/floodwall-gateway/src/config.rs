@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc::SyncSender};
 
 use arc_swap::ArcSwap;
-use floodwall_model::{CheckedPlan, ObservationBatch, Prefix, ValueKey};
+use floodwall_model::{CheckedPlan, Geography, ObservationBatch, Prefix, ValueKey};
 
 use crate::ban_board::BanBoard;
 use crate::limits::Limits;
@@ -110,4 +110,6 @@ pub struct Links {
     pub bans: Arc<BanBoard>,
     /// Where observations go. Never waited for: when it is full, batches are lost and counted.
     pub observations: SyncSender<ObservationBatch>,
+    /// Who knows where addresses belong; `None`: nobody, and rules do not speak of it.
+    pub geography: Option<Arc<dyn Geography>>,
 }

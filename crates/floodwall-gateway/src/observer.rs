@@ -10,7 +10,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use floodwall_model::limits::{BATCH_NAMES_MAX, BATCH_OBSERVATIONS_MAX};
 use floodwall_model::{
     AttrWriter, Attrs, Handling, Observation, ObservationBatch, Outcome, RequestFacts, Source,
-    Stage, ValueKey, ValueName,
+    Stage, ValueName,
 };
 
 use crate::counters::Counters;
@@ -50,10 +50,14 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    pub(crate) fn new(worker: u16, key: ValueKey, sender: SyncSender<ObservationBatch>) -> Self {
+    pub(crate) fn new(
+        worker: u16,
+        writer: AttrWriter,
+        sender: SyncSender<ObservationBatch>,
+    ) -> Self {
         Observer {
             worker,
-            writer: AttrWriter::new(key),
+            writer,
             sender,
             batch: Vec::new(),
             names: Vec::new(),
@@ -133,12 +137,12 @@ impl Observer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use floodwall_model::{RequestKind, Source};
+    use floodwall_model::{RequestKind, Source, ValueKey};
     use std::sync::mpsc::{Receiver, sync_channel};
 
     fn observer(room: usize) -> (Observer, Receiver<ObservationBatch>) {
         let (sender, receiver) = sync_channel(room);
-        (Observer::new(3, ValueKey::new(1, 2), sender), receiver)
+        (Observer::new(3, AttrWriter::new(ValueKey::new(1, 2)), sender), receiver)
     }
 
     fn request(at_ms: u64) -> Observation {

@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use floodwall_model::AttrWriter;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::AbortHandle;
@@ -71,7 +72,8 @@ impl Worker {
         let scratch: Rc<RefCell<Box<[u8]>>> =
             Rc::new(RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()));
         let links = &shared.links;
-        let observer = Observer::new(index as u16, links.value_key, links.observations.clone());
+        let writer = AttrWriter::new(links.value_key).with_geography(links.geography.clone());
+        let observer = Observer::new(index as u16, writer, links.observations.clone());
         Rc::new(Worker {
             origins: Origins::new(deadlines.clone(), scratch.clone(), counters.clone()),
             shared,

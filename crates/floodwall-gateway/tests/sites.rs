@@ -148,6 +148,7 @@ fn refused(change: impl FnOnce(&mut GatewayConfig)) -> ConfigError {
         plan: Default::default(),
         bans: Default::default(),
         observations: sender,
+        geography: None,
     };
     match Gateway::start(config, links) {
         Err(StartError::Config(error)) => error,

@@ -17,10 +17,11 @@ pub fn observe(
     writer: &mut AttrWriter,
 ) -> Observation {
     let names = header_names(request);
-    let facts = facts(request, &names);
+    let source = Source::new(source);
+    let facts = RequestFacts { source: Some(source), ..facts(request, &names) };
     Observation {
         at_ms,
-        source: Source::new(source),
+        source,
         attrs: writer.attrs(&facts),
         kind: request_kind(&facts),
         handling: Handling::Passed,
@@ -70,6 +71,7 @@ fn facts<'a>(request: &'a RequestSpec, names: &'a [u8]) -> RequestFacts<'a> {
             mobile: header("sec-ch-ua-mobile"),
             platform: header("sec-ch-ua-platform"),
         },
+        source: None,
     }
 }
 

@@ -89,6 +89,9 @@ pub struct CheckArgs {
 /// Say what this host can do against floods of packets, and what is missing.
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
+    /// Look at the databases that this configuration file names, too
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Look at this network interface only [default: each that is up and has an address]
     #[arg(long, value_name = "NAME")]
     pub interface: Option<String>,

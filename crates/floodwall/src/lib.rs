@@ -6,6 +6,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod demo;
+pub mod geography;
 pub mod node;
 pub mod paths;
 pub mod replay;

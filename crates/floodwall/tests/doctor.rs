@@ -8,7 +8,7 @@ use serde_json::Value;
 use support::text;
 
 /// Every field that scripts may rely on.
-const FACTS: [&str; 17] = [
+const FACTS: [&str; 18] = [
     "kernel",
     "kernel_version",
     "capabilities_missing",
@@ -26,6 +26,7 @@ const FACTS: [&str; 17] = [
     "running",
     "interfaces",
     "costs",
+    "address_databases",
 ];
 const VERDICT: [&str; 6] =
     ["works", "interfaces", "without_interface", "syn_cookies", "ceiling", "next_steps"];

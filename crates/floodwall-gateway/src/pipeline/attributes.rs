@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use floodwall_model::request::{Seen, request_kind};
-use floodwall_model::{Attrs, Hints, RequestFacts, RequestKind};
+use floodwall_model::{Attrs, Hints, RequestFacts, RequestKind, Source};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE, HeaderName, REFERER, USER_AGENT,
 };
@@ -20,6 +20,7 @@ pub(crate) fn of(
     parts: &Parts,
     note: &HeadNote,
     host: Option<Cow<'_, str>>,
+    source: Source,
 ) -> (Attrs, RequestKind) {
     let headers = &parts.headers;
     let names = if parts.version == Version::HTTP_2 { h2_names(headers) } else { Vec::new() };
@@ -43,6 +44,7 @@ pub(crate) fn of(
             mobile: named(headers, "sec-ch-ua-mobile"),
             platform: named(headers, "sec-ch-ua-platform"),
         },
+        source: Some(source),
     };
     (worker.observer.borrow_mut().attrs(&facts), request_kind(&facts))
 }

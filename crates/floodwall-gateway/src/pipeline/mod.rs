@@ -87,7 +87,7 @@ pub(crate) fn receive(state: &Rc<ConnectionState>, request: Request<Incoming>) -
     let has_body = !body.is_end_stream();
     let checked = head_checks::check(&parts, has_body, state, &snapshot);
     let client = client_address::find(state, &parts.headers, &snapshot);
-    let (attrs, kind) = attributes::of(worker, &parts, &note, checked.host);
+    let (attrs, kind) = attributes::of(worker, &parts, &note, checked.host, client.source);
     let arrival = Arrival { state, client, attrs, kind, has_body };
     match arrival.decide(checked.target, &snapshot) {
         Decided::GoesOn(target, exchange) => {

@@ -16,7 +16,7 @@ use floodwall_gateway::{
     BanBoard, CountersSnapshot, Gateway, GatewayConfig, Limits, Links, Listener, Origin as To, Site,
 };
 use floodwall_model::{
-    CheckedPlan, Observation, ObservationBatch, Reason, Stage, ValueKey, ValueName,
+    CheckedPlan, Geography, Observation, ObservationBatch, Reason, Stage, ValueKey, ValueName,
 };
 
 pub const KEY: ValueKey = ValueKey::new(11, 22);
@@ -60,11 +60,21 @@ pub fn config(origin: SocketAddr, limits: Limits) -> GatewayConfig {
 
 impl Bench {
     pub fn start(config: GatewayConfig) -> Bench {
+        Bench::placed(config, None)
+    }
+
+    /// One that knows where addresses belong.
+    pub fn placed(config: GatewayConfig, geography: Option<Arc<dyn Geography>>) -> Bench {
         let plan = Arc::new(ArcSwap::from_pointee(CheckedPlan::default()));
         let bans = Arc::new(BanBoard::new());
         let (sender, observations) = sync_channel(10_000);
-        let links =
-            Links { value_key: KEY, plan: plan.clone(), bans: bans.clone(), observations: sender };
+        let links = Links {
+            value_key: KEY,
+            plan: plan.clone(),
+            bans: bans.clone(),
+            observations: sender,
+            geography,
+        };
         let gateway = Gateway::start(config.clone(), links).expect("the gateway starts");
         Bench { gateway, config, plan, bans, observations }
     }

@@ -11,6 +11,7 @@ use floodwall_model::{IncidentVerdict, Mode};
 use super::Failure;
 use crate::clock::now_ms;
 use crate::demo::{Defence, DefenceCounters, DemoArgs, DemoSite, RuleView};
+use crate::geography::GeographyConfig;
 use crate::node::{KernelWishes, Node, NodeConfig, fresh_seed};
 
 /// The demo's incidents close sooner than real ones, so that the crowd is judged by itself.
@@ -55,6 +56,7 @@ impl NodeDefence {
                 ..EngineConfig::default()
             },
             mode: Mode::Protect,
+            geography: GeographyConfig::none(),
             // A demo that was given no interface stays on its own sockets: the host's firewall is
             // none of its business.
             nftables: interface.is_some(),

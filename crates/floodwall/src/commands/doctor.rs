@@ -7,6 +7,7 @@
 //! Exit codes: 0 if at least one tier works, 1 if none does, 2 for an interface that is not there.
 
 mod facts;
+mod geography;
 mod look;
 mod verdict;
 mod words;
@@ -15,13 +16,21 @@ use std::process::ExitCode;
 
 use super::print;
 use crate::cli::DoctorArgs;
+use crate::config::Config;
 
 /// What was typed makes no sense, as clap has it.
 const BAD_USAGE: u8 = 2;
 
 /// `floodwall doctor`.
 pub(crate) fn run(args: &DoctorArgs) -> ExitCode {
-    let facts = match look::look(args.interface.as_deref()) {
+    let geography = match args.config.as_deref().map(Config::load).transpose() {
+        Ok(config) => config.map(|config| config.geography).unwrap_or_default(),
+        Err(mistakes) => {
+            eprintln!("{mistakes}");
+            return ExitCode::from(BAD_USAGE);
+        }
+    };
+    let facts = match look::look(args.interface.as_deref(), &geography) {
         Ok(facts) => facts,
         Err(mistake) => {
             eprintln!("floodwall: {mistake}");

@@ -30,6 +30,10 @@
 //! source_rate = 20_000               # most packets a second from one address; absent: any number
 //! sanity = true                      # drop packets that no working stack sends
 //!
+//! [geography]                        # optional: where addresses belong
+//! country = "country.mmdb"
+//! network = "asn.mmdb"
+//!
 //! [limits]                           # those of the gateway; each has a default there
 //! body_bytes_max = 10_485_760
 //!
@@ -43,6 +47,7 @@
 
 mod cross;
 mod event;
+mod geography;
 mod ics;
 mod kernel;
 mod limits;
@@ -62,6 +67,7 @@ pub use limits::LimitsConfig;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use site::{CertificateConfig, OriginConfig, SiteConfig};
 
+use crate::geography::GeographyConfig;
 use crate::paths;
 use reader::Reader;
 
@@ -101,6 +107,8 @@ pub struct Config {
     pub sites: Vec<SiteConfig>,
     /// What the kernel filter has to know.
     pub kernel: KernelConfig,
+    /// Which databases say where addresses belong.
+    pub geography: GeographyConfig,
     /// Limits that differ from the gateway's defaults.
     pub limits: LimitsConfig,
     /// The iCalendar file, if one is named.
@@ -201,6 +209,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             sites: Vec::new(),
             kernel: KernelConfig::default(),
+            geography: GeographyConfig::default(),
             limits: LimitsConfig::default(),
             calendar: None,
             events: Vec::new(),

@@ -6,7 +6,7 @@ use toml_edit::{Item, TableLike, Value};
 
 use super::mistake::{Mistake, Mistakes, Place, line_of};
 use super::nearest::nearest;
-use super::{event, kernel, limits, site, top};
+use super::{event, geography, kernel, limits, site, top};
 
 /// A value and the line it is on.
 #[derive(Clone, Debug)]
@@ -222,6 +222,7 @@ fn unknown_key(key: &str, known: &[&str]) -> String {
         (top::KEYS, "at the top of the file, before the first [section]"),
         (site::KEYS, "in a [site.\"…\"] section"),
         (kernel::KEYS, "in the [kernel] section"),
+        (geography::KEYS, "in the [geography] section"),
         (limits::KEYS, "in the [limits] section"),
         (event::KEYS, "in an [[event]] section"),
     ];

@@ -7,7 +7,7 @@ use toml_edit::TableLike;
 
 use super::nearest::nearest;
 use super::reader::{At, Reader};
-use super::{Config, INTERFACES_MAX, event, kernel, limits, site};
+use super::{Config, INTERFACES_MAX, event, geography, kernel, limits, site};
 
 /// The keys known at the top.
 pub(super) const KEYS: &[&str] = &[
@@ -23,6 +23,7 @@ pub(super) const KEYS: &[&str] = &[
     "event",
     "site",
     "kernel",
+    "geography",
     "limits",
 ];
 
@@ -96,6 +97,7 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &dyn TableLike) -> (Config, P
         config.interfaces = interfaces;
     }
     kernel::check_room(reader, &config.allowed());
+    config.geography = geography::read(reader, table);
     config.limits = limits::read(reader, table);
     event::read(reader, table, &mut config);
     (config, places)

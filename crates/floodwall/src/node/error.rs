@@ -15,6 +15,9 @@ pub enum NodeError {
     /// The interface for the kernel filter.
     #[error(transparent)]
     Interface(#[from] floodwall_xdp::AttachError),
+    /// A database that says where addresses belong.
+    #[error(transparent)]
+    Geography(#[from] crate::geography::DatabaseError),
     /// The control socket.
     #[error(transparent)]
     Control(#[from] floodwall_console::control::ControlError),

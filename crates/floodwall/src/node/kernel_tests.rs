@@ -25,6 +25,7 @@ fn gateway() -> Gateway {
         plan: Arc::new(ArcSwap::from_pointee(CheckedPlan::default())),
         bans: Arc::new(BanBoard::new()),
         observations,
+        geography: None,
     };
     let addr = "127.0.0.1:0".parse().unwrap();
     let listeners = vec![Listener { addr, tls: false }];

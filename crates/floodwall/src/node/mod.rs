@@ -41,6 +41,7 @@ use floodwall_xdp::SourceRates;
 
 use crate::clock::now_ms;
 use crate::config::{Config, SiteConfig};
+use crate::geography::{Databases, GeographyConfig, Opened};
 use engine_loop::{EngineLoop, View};
 pub use error::NodeError;
 use kernel::FilterRequest;
@@ -72,6 +73,8 @@ pub struct NodeConfig {
     pub nftables: bool,
     /// What the kernel filter has to know.
     pub kernel: KernelWishes,
+    /// Databases that say where addresses belong.
+    pub geography: GeographyConfig,
     /// Declared events.
     pub events: Vec<Event>,
     /// The database.
@@ -122,6 +125,7 @@ pub struct Node {
 /// What the control socket and the node both reach.
 pub(crate) struct Parts {
     gateway: Gateway,
+    geography: Arc<Databases>,
     kernel: Kernel,
     bans: Arc<BanBoard>,
     view: Mutex<View>,
@@ -197,6 +201,7 @@ impl NodeConfig {
                 ),
                 sanity: config.kernel.sanity,
             },
+            geography: config.geography.clone(),
             events: config.events.clone(),
             database: config.state_dir.join(DATABASE),
             control_socket: Some(config.control_socket.clone()),
@@ -248,8 +253,14 @@ impl Node {
         let plan = Arc::new(ArcSwap::from_pointee(CheckedPlan::default()));
         let bans = Arc::new(BanBoard::new());
         let (observations, batches) = sync_channel(BATCHES_WAITING_MAX);
-        let links =
-            Links { value_key, plan: Arc::clone(&plan), bans: Arc::clone(&bans), observations };
+        let geography = Arc::new(Databases::new(open_geography(&config.geography)?));
+        let links = Links {
+            value_key,
+            plan: Arc::clone(&plan),
+            bans: Arc::clone(&bans),
+            observations,
+            geography: Some(geography.clone()),
+        };
         let gateway = Gateway::start(config.gateway.clone(), links)?;
         let kernel = attach_kernel(&config, &gateway)?;
         let writer = Writer::start(store).map_err(NodeError::Thread)?;
@@ -264,6 +275,7 @@ impl Node {
             tls: Mutex::new(config.gateway.listeners.iter().map(|l| l.tls).collect()),
             store: Mutex::new(reader),
             gateway,
+            geography,
             kernel,
             bans,
             writer,
@@ -348,7 +360,9 @@ impl Node {
         if let Some((key, _)) = fixed.iter().find(|(_, changed)| *changed) {
             return Err(NodeError::NeedsRestart(key));
         }
+        let geography = open_geography(&config.geography)?;
         self.parts.gateway.reload(config.gateway.clone())?;
+        self.parts.geography.replace(geography);
         self.parts.kernel.follow_listeners(&self.parts.gateway);
         *lock(&self.parts.mode) = config.mode;
         *lock(&self.parts.sites) = site_names(&config.gateway);
@@ -383,6 +397,23 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Reads the databases and says which.
+fn open_geography(config: &GeographyConfig) -> Result<Opened, NodeError> {
+    let opened = Opened::open(config)?;
+    for (database, roles) in opened.databases() {
+        let holds: Vec<&str> = roles.iter().map(|role| role.words()).collect();
+        tracing::info!(
+            database = %database.path().display(),
+            made = floodwall_console::utc(database.built_s().saturating_mul(1_000)),
+            "reading {} from it", holds.join(" and "),
+        );
+    }
+    for error in opened.passed_over() {
+        tracing::warn!("passed over: {error}");
+    }
+    Ok(opened)
 }
 
 fn attach_kernel(config: &NodeConfig, gateway: &Gateway) -> Result<Kernel, NodeError> {

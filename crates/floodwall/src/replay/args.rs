@@ -43,6 +43,21 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILE")]
     pub decisions: Option<PathBuf>,
 
+    /// A database (.mmdb) that says in which country an address is
+    ///
+    /// Unlike a running Floodwall, replay reads none unless it is named: the databases of today
+    /// need not be right about the addresses of an old log.
+    #[arg(long, value_name = "FILE")]
+    pub country: Option<PathBuf>,
+
+    /// A database (.mmdb) that says to which network (autonomous system) an address belongs
+    #[arg(long, value_name = "FILE")]
+    pub network: Option<PathBuf>,
+
+    /// A database (.mmdb) that says of which class that network is, unless the other two do
+    #[arg(long, value_name = "FILE")]
+    pub network_class: Option<PathBuf>,
+
     /// 1 reads and decides on one thread, 2 on two
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
     pub threads: u8,

@@ -37,6 +37,14 @@ impl<'a> Client<'a> {
         named.then_some(Client::Name(text))
     }
 
+    /// Its address; a name has none, only one that stands in for it.
+    pub(crate) const fn address(self) -> Option<IpAddr> {
+        match self {
+            Client::Address(address) => Some(address),
+            Client::Name(_) => None,
+        }
+    }
+
     /// The source to count by.
     pub(crate) fn source(self, key: &ValueKey) -> Source {
         match self {

@@ -88,6 +88,9 @@ pub enum ReplayError {
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(io::Error),
+    /// A database that says where addresses belong.
+    #[error(transparent)]
+    Geography(#[from] crate::geography::DatabaseError),
     /// A thread of ours ended early; a mistake of ours.
     #[error("the reading thread stopped unexpectedly; please report this")]
     ReaderStopped,

@@ -35,14 +35,16 @@ mod tests;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use floodwall_model::ValueKey;
+use floodwall_model::{Geography, ValueKey};
 
 pub use args::ReplayArgs;
 pub use error::ReplayError;
 pub use field::FieldName;
 pub use log::LogFormat;
 
+use crate::geography::{Databases, GeographyConfig, Opened};
 use decisions::DecisionFile;
 use log::Reading;
 use merge::Merge;
@@ -101,7 +103,7 @@ fn replay(args: &ReplayArgs) -> Result<Summary, ReplayError> {
     // A fixed key by default: the same log shall give the same result. A log's author could make
     // two texts with one id, but nothing depends on a replay being proof against that.
     let key = ValueKey::new(args.seed, !args.seed);
-    let mut writer = ObservationWriter::new(key);
+    let mut writer = ObservationWriter::new(key).with_geography(geography(args)?);
     let merge = Merge::new(&args.files, reading, &mut writer)?;
     let decisions = args.decisions.as_deref().map(DecisionFile::create).transpose()?;
     let mut session = Session::new(key, args.seed, decisions);
@@ -122,6 +124,20 @@ fn replay(args: &ReplayArgs) -> Result<Summary, ReplayError> {
             read.logs.iter().map(|(path, tally)| why_nothing(path, tally, args)).collect();
     }
     Ok(summary)
+}
+
+/// The databases that `args` name.
+fn geography(args: &ReplayArgs) -> Result<Option<Arc<dyn Geography>>, ReplayError> {
+    let config = GeographyConfig {
+        country: args.country.clone(),
+        network: args.network.clone(),
+        class: args.network_class.clone(),
+        ..GeographyConfig::none()
+    };
+    if config == GeographyConfig::none() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Databases::new(Opened::open(&config)?))))
 }
 
 fn why_nothing(path: &Path, tally: &log::LogTally, args: &ReplayArgs) -> String {

@@ -3,9 +3,12 @@
 //! What the log does not carry stays unknown; what it shows to be missing is absent. Nothing is
 //! guessed, so that a rule found here would have matched the same requests at the gateway.
 
+use std::sync::Arc;
+
 use floodwall_model::request::{RequestFacts, Seen, request_kind};
 use floodwall_model::{
-    Attr, AttrWriter, Handling, Hints, Observation, Outcome, Stage, ValueId, ValueKey, ValueName,
+    Attr, AttrWriter, Geography, Handling, Hints, Observation, Outcome, Source, Stage, ValueId,
+    ValueKey, ValueName,
 };
 
 use super::client::Client;
@@ -129,6 +132,7 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct ObservationWriter {
     key: ValueKey,
+    geography: Option<Arc<dyn Geography>>,
     attrs: AttrWriter,
     host: Vec<u8>,
     /// Records whose client was logged by name.
@@ -140,15 +144,22 @@ impl ObservationWriter {
     pub(crate) fn new(key: ValueKey) -> Self {
         ObservationWriter {
             key,
+            geography: None,
             attrs: AttrWriter::new(key),
             host: Vec::with_capacity(HOST_BYTES_MAX),
             named_clients: 0,
         }
     }
 
-    /// A writer under the same key that has met nothing.
+    /// The same with somebody who knows where addresses belong.
+    pub(crate) fn with_geography(self, geography: Option<Arc<dyn Geography>>) -> Self {
+        let attrs = self.attrs.with_geography(geography.clone());
+        ObservationWriter { attrs, geography, ..self }
+    }
+
+    /// A writer under the same key and with the same geography that has met nothing.
     pub(crate) fn fresh(&self) -> Self {
-        ObservationWriter::new(self.key)
+        ObservationWriter::new(self.key).with_geography(self.geography.clone())
     }
 
     /// The names met since the last call.
@@ -183,6 +194,7 @@ impl ObservationWriter {
             accept: record.accept,
             encodings: Seen::Unknown,
             hints: Hints::default(),
+            source: record.client.address().map(Source::new),
         };
         let mut attrs = self.attrs.attrs(&facts);
         // The log shows that there was none, which is not the value "".

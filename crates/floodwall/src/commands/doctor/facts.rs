@@ -4,6 +4,8 @@
 use floodwall_console::status::KernelTier;
 use serde::Serialize;
 
+use super::geography::AddressDatabases;
+
 /// What a trial came to.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "result", content = "why", rename_all = "snake_case")]
@@ -67,6 +69,8 @@ pub(super) struct Facts {
     pub(super) interfaces: Vec<Interface>,
     /// What a packet costs, measured just now.
     pub(super) costs: Option<Costs>,
+    /// Databases that say where addresses belong.
+    pub(super) address_databases: AddressDatabases,
 }
 
 /// One helper.

@@ -17,11 +17,14 @@ use floodwall_xdp::{
 };
 
 use super::facts::{Costs, Facts, Helper, Interface, Limit, Native, Running, Trial};
+use super::geography::AddressDatabases;
+use crate::clock::now_ms;
+use crate::geography::GeographyConfig;
 use crate::paths;
 
 /// Looks at `interface`, or at every one that is up and has an address. The error is for whoever
 /// typed its name.
-pub(super) fn look(interface: Option<&str>) -> Result<Facts, String> {
+pub(super) fn look(interface: Option<&str>, geography: &GeographyConfig) -> Result<Facts, String> {
     let interfaces = interfaces(interface)?;
     let host = probe();
     let (xdp_program, costs) = xdp(&host);
@@ -43,6 +46,7 @@ pub(super) fn look(interface: Option<&str>) -> Result<Facts, String> {
         running: running(),
         interfaces,
         costs,
+        address_databases: AddressDatabases::look(geography, now_ms()),
     })
 }
 

@@ -38,6 +38,10 @@ pub(super) fn text(facts: &Facts, verdict: &Verdict) -> String {
     where_it_sits(&mut page, facts, verdict);
     page.heading("What this host has");
     host(&mut page, facts, verdict);
+    page.heading("Where addresses belong");
+    for line in facts.address_databases.words() {
+        page.item("", &line);
+    }
     page.heading("How fast it is here");
     speed(&mut page, facts, verdict.ceiling);
     page.heading("What to do next");

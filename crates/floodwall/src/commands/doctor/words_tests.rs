@@ -3,6 +3,7 @@
 //! FLOODWALL_BLESS=1 writes the golden pages anew; read them aloud before keeping them.
 
 use super::super::facts::{Costs, Helper, Native, Running};
+use super::super::geography::{AddressDatabase, AddressDatabases};
 use super::super::verdict::judge;
 use super::*;
 
@@ -52,6 +53,16 @@ fn able() -> Facts {
             rules_64_miss_ns: 50,
             syn_cookie_ns: Some(60),
         }),
+        address_databases: AddressDatabases {
+            read: vec![AddressDatabase {
+                path: "/usr/share/GeoIP/countries.mmdb".to_owned(),
+                kind: "Countries".to_owned(),
+                holds: vec!["countries".to_owned()],
+                made: "2026-08-01 00:00:00 UTC".to_owned(),
+                age_days: 114,
+            }],
+            broken: vec![],
+        },
     }
 }
 
@@ -70,6 +81,7 @@ fn nobody() -> Facts {
         open_files_max: Some(Limit::Max(1_024)),
         locked_memory_max: Some(Limit::Max(8_388_608)),
         costs: None,
+        address_databases: AddressDatabases::default(),
         ..able()
     }
 }
