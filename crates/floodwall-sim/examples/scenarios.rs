@@ -1,6 +1,6 @@
 //! The matrix: every scene under `scenarios/` against the engine, one line each.
 //!
-//! `bench/scenarios [--seeds N] [--seed S] [--only PATTERN]... [--view gateway|log] [--json]
+//! `bench/scenarios [--seeds N] [--seed S] [--only PATTERN]... [--view gateway|placed|log] [--geography] [--json]
 //! [--rules] [--ablation NAME]`. A figure is never typed: what is printed was measured in this run.
 
 #[path = "../tests/support/mod.rs"]
@@ -57,6 +57,7 @@ fn asked(mut args: impl Iterator<Item = String>) -> Result<Asked, String> {
             "--seed" => asked.seed = whole(value()?)?,
             "--only" => asked.only.push(value()?),
             "--view" => asked.views = views(&value()?)?,
+            "--geography" => asked.views = views("placed")?,
             "--json" => asked.json = true,
             "--rules" => asked.rules = true,
             "--ablation" => ablate(&mut asked.config, &value()?)?,
@@ -69,9 +70,10 @@ fn asked(mut args: impl Iterator<Item = String>) -> Result<Asked, String> {
 fn views(name: &str) -> Result<Vec<View>, String> {
     match name {
         "gateway" => Ok(vec![View::Gateway]),
+        "placed" => Ok(vec![View::Placed]),
         "log" => Ok(vec![View::AccessLog]),
         "both" => Ok(vec![View::Gateway, View::AccessLog]),
-        _ => Err(format!("{name} is no view; there are gateway, log and both")),
+        _ => Err(format!("{name} is no view; there are gateway, placed, log and both")),
     }
 }
 

@@ -53,6 +53,11 @@ impl AddressPool {
         AddressPool { prefixes: vec![Prefix::new(within, bits.max(prefix.bits()))] }
     }
 
+    /// The networks it is drawn from.
+    pub fn prefixes(&self) -> &[Prefix] {
+        &self.prefixes
+    }
+
     /// Whether `address` is one of the pool's.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.prefixes.iter().any(|prefix| prefix.contains(address))

@@ -35,6 +35,7 @@ pub mod traffic;
 pub mod trial;
 pub mod visitors;
 pub mod who;
+pub mod world;
 
 pub use address::{AddressPlan, AddressPool};
 pub use attack::{Disguise, FloodFew, Kit, RandomQuery, UrlPattern};
@@ -49,3 +50,4 @@ pub use site::{Asset, Page, Site};
 pub use traffic::{Company, Deaf, Traffic};
 pub use visitors::{SessionArrivals, VisitorsConfig};
 pub use who::{Software, Who};
+pub use world::{AttackFrom, CrowdFrom, World};

@@ -9,6 +9,7 @@ mod support;
 use floodwall_engine::EngineConfig;
 use floodwall_sim::scene::Scene;
 use floodwall_sim::trial::{Line, View, judge, run_cast};
+use floodwall_sim::{AttackFrom, CrowdFrom};
 use support::{Job, play, scenes, seeds, with_recording};
 
 /// Trials per scene where the middle one is judged.
@@ -18,11 +19,14 @@ const TRIALS_EACH: u64 = 2;
 
 /// Plays `trials` of each scene of these names, with the same seeds, and judges each scene.
 fn lines(trials: u64, names: &[&str]) -> Vec<Line> {
+    lines_seen(View::Gateway, trials, names)
+}
+
+fn lines_seen(view: View, trials: u64, names: &[&str]) -> Vec<Line> {
     let wanted = |scene: &Scene| names.contains(&scene.name());
     let chosen: Vec<Scene> = scenes().expect("scenarios/").into_iter().filter(wanted).collect();
     assert_eq!(chosen.len(), names.len(), "a file was renamed: {names:?}");
     let seeds = seeds(trials);
-    let view = View::Gateway;
     let jobs: Vec<Job> = (0..chosen.len())
         .flat_map(|scene| seeds.iter().map(move |seed| Job { scene, view, seed: *seed }))
         .collect();
@@ -102,6 +106,53 @@ fn crowds_meet_no_block_rule() {
         assert_eq!(worst(&line, "block rules"), 0.0, "{}", line.scene);
         assert!(worst(&line, "crowd refused") <= 0.0005, "{}", line.scene);
         assert!(worst(&line, "honest refused") <= 0.001, "{}", line.scene);
+    }
+}
+
+/// A gateway that knows where addresses belong does no worse: the same limits as without.
+#[test]
+fn with_a_database_of_countries_and_networks_the_limits_are_the_same() {
+    let names = ["council-20", "f2-crowd-and-a3", "f3-crowd-and-a1"];
+    for line in lines_seen(View::Placed, TRIALS, &names) {
+        assert!(median(&line, "rule") <= 3.0, "{}", line.scene);
+        assert!(median(&line, "leakage") <= 0.01, "{}", line.scene);
+        assert!(median(&line, "honest refused") <= 0.003, "{}", line.scene);
+    }
+    for line in lines_seen(View::Placed, TRIALS_EACH, &["f1-crowd", "f5-app-crowd"]) {
+        assert_eq!(worst(&line, "block rules"), 0.0, "{}", line.scene);
+        assert!(worst(&line, "crowd refused") <= 0.0005, "{}", line.scene);
+    }
+}
+
+/// A newspaper abroad links to a page: people come whom the site never saw, from a country and
+/// networks it never saw, and in F5 with an application it never saw. With an attack inside, from
+/// servers or from homes, the attack is stopped and they are not.
+#[test]
+fn a_crowd_from_abroad_is_a_crowd() {
+    let scenes = scenes().expect("scenarios/");
+    let scene = |name: &str| scenes.iter().find(|s| s.name() == name).expect(name);
+    let seeds = seeds(TRIALS_EACH);
+    let play = |name: &str, attack: AttackFrom, seed: u64| {
+        let cast = scene(name).cast_from(CrowdFrom::Abroad, attack, seed);
+        run_cast(cast, View::Placed, seed, EngineConfig::default())
+    };
+    for seed in &seeds {
+        for name in ["f1-crowd", "f5-app-crowd"] {
+            let score = play(name, AttackFrom::Everywhere, *seed);
+            assert_eq!(score.block_rules, 0, "{name}, seed {seed}");
+            let line = judge(scene(name), View::Placed, &[score]);
+            assert!(worst(&line, "crowd refused") <= 0.0005, "{name}, seed {seed}: {line:#?}");
+        }
+    }
+    for attack in [AttackFrom::Servers, AttackFrom::HomesHere, AttackFrom::HomesAbroad] {
+        for name in ["f3-crowd-and-a1", "f4-crowd-and-a4"] {
+            let scores: Vec<_> = seeds.iter().map(|seed| play(name, attack, *seed)).collect();
+            let line = judge(scene(name), View::Placed, &scores);
+            assert!(median(&line, "crowd refused") <= 0.0005, "{attack:?}, {line:#?}");
+            if name.starts_with("f3") {
+                assert!(median(&line, "leakage") <= 0.01, "{attack:?}, {line:#?}");
+            }
+        }
     }
 }
 

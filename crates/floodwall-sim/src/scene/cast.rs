@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fastrand::Rng;
-use floodwall_model::Prefix;
+use floodwall_model::{Geography, Prefix};
 
 use super::file::{AimSpec, AttackSpec, CrowdKind, CrowdSpec, From, Look};
 use super::range::Range;
@@ -20,6 +20,7 @@ use crate::rhythm::{BrowserUpdate, Rhythm};
 use crate::site::{RESULTS, Site};
 use crate::traffic::Traffic;
 use crate::visitors::{SessionArrivals, VisitorsConfig};
+use crate::world::{AttackFrom, CrowdFrom, World};
 
 /// Mean time until a request is answered, ms.
 const ANSWER_MS: f64 = 40.0;
@@ -53,12 +54,20 @@ pub struct Cast {
     pub victims: Option<AddressPool>,
     /// Requests/s of the site, as drawn.
     pub site_rps: f64,
+    /// Where addresses belong, for a view that has a database.
+    pub geography: Option<Arc<dyn Geography>>,
 }
 
 impl Scene {
     /// Everybody, as `seed` draws them.
     pub fn cast(&self, seed: u64) -> Cast {
-        Casting::new(self, seed).all()
+        Casting::new(self, seed, World::drawn).all()
+    }
+
+    /// The same, in a world with a crowd and an attack from there.
+    pub fn cast_from(&self, crowd: CrowdFrom, attack: AttackFrom, seed: u64) -> Cast {
+        let world = |plan: &AddressPlan, rng: &mut Rng| World::new(plan, crowd, attack, rng);
+        Casting::new(self, seed, world).all()
     }
 }
 
@@ -73,13 +82,18 @@ struct Casting<'a> {
     sites: Vec<Arc<Site>>,
     shared: AddressPool,
     framed: AddressPool,
+    world: World,
     rps: f64,
     past_ms: u64,
     last_ms: u64,
 }
 
 impl<'a> Casting<'a> {
-    fn new(scene: &'a Scene, seed: u64) -> Self {
+    fn new(
+        scene: &'a Scene,
+        seed: u64,
+        world: impl FnOnce(&AddressPlan, &mut Rng) -> World,
+    ) -> Self {
         // Two scenes of one seed must not be small sites both; two levels of one scene must.
         let seed = seed ^ purpose(&scene.file.title);
         let mut rng = stream(seed, 0x6361_7374);
@@ -105,6 +119,8 @@ impl<'a> Casting<'a> {
             }
         };
         let framed = plan.honest.network(20, &mut rng);
+        // From a stream of its own: whether anybody looks must not change what happens.
+        let world = world(&plan, &mut stream(seed, 0x776f_726c));
         Casting {
             scene,
             seed,
@@ -114,6 +130,7 @@ impl<'a> Casting<'a> {
             plan,
             shared,
             framed,
+            world,
             rps,
             past_ms,
             last_ms: past_ms,
@@ -157,7 +174,8 @@ impl<'a> Casting<'a> {
             attack_ends_ms: until_ms,
             end_ms,
         };
-        Cast { streams, moments, victims, site_rps: self.rps }
+        let geography: Option<Arc<dyn Geography>> = Some(Arc::new(self.world));
+        Cast { streams, moments, victims, site_rps: self.rps, geography }
     }
 
     fn everyday_visitors(&mut self) -> Vec<Box<dyn Traffic>> {

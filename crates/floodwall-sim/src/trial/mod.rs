@@ -59,10 +59,11 @@ pub fn run_tended(
     config: EngineConfig,
     mut tend: impl FnMut(&mut Engine, u64),
 ) -> Score {
-    let Cast { streams, moments, victims, site_rps } = cast;
+    let Cast { streams, moments, victims, site_rps, geography } = cast;
     let key = ValueKey::new(seed, seed ^ 0x5555);
     let mut engine = Engine::new(EngineConfig { mode: Mode::Protect, ..config }, key, seed);
-    let mut writer = AttrWriter::new(key);
+    let geography = geography.filter(|_| view == View::Placed);
+    let mut writer = AttrWriter::new(key).with_geography(geography);
     let mut gate = Gate::default();
     let mut company = Company::new(streams);
     let mut score = Score::new(moments, victims, site_rps);

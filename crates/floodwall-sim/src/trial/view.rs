@@ -11,6 +11,8 @@ use crate::request::Planned;
 pub enum View {
     /// Everything a gateway sees.
     Gateway,
+    /// The same with a database that says where addresses belong.
+    Placed,
     /// What an access log in combined format keeps.
     AccessLog,
 }
@@ -20,6 +22,7 @@ impl View {
     pub const fn name(self) -> &'static str {
         match self {
             View::Gateway => "gateway",
+            View::Placed => "placed",
             View::AccessLog => "log",
         }
     }
