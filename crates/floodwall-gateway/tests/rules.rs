@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use floodwall_gateway::GatewayConfig;
 use floodwall_model::{
-    Action, Attr, Ban, Handling, Mode, Protected, Reason, RuleId, Source, Stage, ValueId,
+    Action, Attr, Ban, Country, Geography, Handling, Mode, Place, Predicate, Protected, Reason,
+    RuleId, Source, Stage, ValueId,
 };
 use support::client::{Raw, h2, request};
 use support::origin::Origin;
-use support::plan::{agent, now_ms, on_agent};
+use support::plan::{agent, now_ms, on, on_agent};
 use support::{Bench, config, limits, run};
 
 const BAD: &str = "BadBot/1.0";
@@ -55,6 +56,49 @@ fn a_block_rule_refuses_what_it_matches_and_nothing_else() {
         assert_eq!(request.outcome.unwrap().status, 403);
         assert_eq!(request.outcome.unwrap().origin_ms, None);
     }
+}
+
+/// Everything in 127.1.0.0/16 is in one country, everything else in another.
+#[derive(Debug)]
+struct TwoCountries;
+
+impl Geography for TwoCountries {
+    fn revision(&self) -> u64 {
+        0
+    }
+
+    fn place(&self, address: IpAddr) -> Place {
+        let code = if address.to_string().starts_with("127.1.") { "XA" } else { "XB" };
+        Place { country: Country::of_code(code), of_whole_network: true, ..Place::default() }
+    }
+}
+
+#[test]
+fn a_rule_that_names_a_country_refuses_those_who_come_from_there() {
+    let origin = Origin::http();
+    let bench = Bench::placed(config(origin.addr, limits()), Some(Arc::new(TwoCountries)));
+    let country = Predicate::Is(Attr::Country, support::KEY.id(Attr::Country, b"XA"));
+    let rule = vec![Predicate::Is(Attr::UserAgent, agent(BAD)), country];
+    bench.plan.store(Arc::new(on(rule, Action::Block, Mode::Protect)));
+    run(async {
+        for (from, agent, status) in [
+            ("127.1.0.2", BAD, 403),
+            ("127.2.0.2", BAD, 200),
+            ("127.1.0.3", "Good/1.0", 200),
+            ("127.1.9.2", BAD, 403),
+        ] {
+            let mut raw = Raw::connect_from(from, bench.addr()).await;
+            raw.send(by(agent)).await;
+            assert_eq!(raw.answer().await.unwrap().status, status, "{agent} from {from}");
+        }
+    });
+    let told = bench.finish();
+    assert!(told.requests().iter().all(|r| r.attrs[Attr::Country].is_known()));
+    let names = told.names.iter().filter(|n| n.attr == Attr::Country);
+    let mut names: Vec<&str> = names.map(|name| &*name.text).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names, ["XA", "XB"]);
 }
 
 #[test]

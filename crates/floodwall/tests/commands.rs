@@ -4,6 +4,10 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+#[path = "support/mmdb.rs"]
+#[allow(dead_code, unreachable_pub, reason = "it serves other tests too")]
+mod mmdb;
+
 use floodwall_model::Incident;
 use floodwall_store::Store;
 
@@ -87,4 +91,45 @@ fn check_shows_events_and_warns_of_an_interface_that_is_not_there() {
     let (code, out, _) = told(&["check", "--json", shown(&file)]);
     assert_eq!(code, Some(0));
     assert!(out.contains("\"from\":\"2999-11-24T17:00:00.000Z\""), "{out}");
+}
+
+#[test]
+fn databases_of_addresses_are_checked_told_of_and_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| directory.path().join(name);
+    let country = mmdb::map([("country_code", mmdb::Value::Text("XA"))]);
+    let database = mmdb::Mmdb::new(6).built_s(1_000_000_000).put("192.0.2.0/24", &country);
+    database.write(&at("country.mmdb"));
+    let bytes = database.bytes();
+    std::fs::write(at("cut.mmdb"), &bytes[..bytes.len() - 150]).expect("a file");
+    let site = "[site.\"a.example\"]\norigin = \"http://127.0.0.1:9\"\n";
+    let config = |name: &str, database: &str| {
+        let text = format!("{site}[geography]\ncountry = \"{database}\"\n");
+        std::fs::write(at(name), text).expect("a file");
+    };
+    config("good.toml", "country.mmdb");
+    config("bad.toml", "cut.mmdb");
+    let (code, _, error) = told(&["check", shown(&at("good.toml"))]);
+    assert_eq!(code, Some(0), "{error}");
+    let (code, _, error) = told(&["check", shown(&at("bad.toml"))]);
+    assert_eq!(code, Some(3), "{error}");
+    assert!(error.contains("bad.toml:4") && error.contains("Fetch it again"), "{error}");
+
+    let (_, out, error) = told(&["doctor", "--json", "--config", shown(&at("good.toml"))]);
+    let page: serde_json::Value = serde_json::from_str(&out).expect(&error);
+    let read = &page["facts"]["address_databases"]["read"][0];
+    assert_eq!(read["holds"], serde_json::json!(["countries"]));
+    assert_eq!(read["made"], "2001-09-09 01:46:40 UTC");
+    assert!(read["age_days"].as_u64() > Some(8_000), "{read}");
+    let (code, _, error) = told(&["doctor", "--config", shown(&at("bad.toml"))]);
+    assert_eq!(code, Some(2), "{error}");
+
+    let log = at("access.log");
+    let line = "192.0.2.1 - - [17/May/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"x\"\n";
+    std::fs::write(&log, line).expect("a file");
+    let replay = |database: &str| told(&["replay", shown(&log), "--country", shown(&at(database))]);
+    assert_eq!(replay("country.mmdb").0, Some(0));
+    let (code, _, error) = replay("cut.mmdb");
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("cut.mmdb") && error.contains("damaged"), "{error}");
 }

@@ -14,11 +14,16 @@ pub fn agent(text: &str) -> ValueId {
 
 /// A plan of one rule on one user agent.
 pub fn on_agent(text: &str, action: Action, mode: Mode) -> CheckedPlan {
+    on(vec![Predicate::Is(Attr::UserAgent, agent(text))], action, mode)
+}
+
+/// A plan of one rule on these.
+pub fn on(predicates: Vec<Predicate>, action: Action, mode: Mode) -> CheckedPlan {
     let now_ms = now_ms();
     let evidence = |family, log_odds| Evidence { family, log_odds, statement: String::new() };
     let rule = Rule {
         id: RuleId(7),
-        signature: Signature::new(vec![Predicate::Is(Attr::UserAgent, agent(text))]),
+        signature: Signature::new(predicates),
         known: KnownValues::none(),
         action,
         words: String::new(),

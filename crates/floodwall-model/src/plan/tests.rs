@@ -49,6 +49,40 @@ fn a_rule_of_path_alone_is_what_a_crowd_looks_like() {
 }
 
 #[test]
+fn a_rule_of_where_it_comes_from_is_what_a_crowd_from_there_looks_like() {
+    let places = || Attr::ALL.into_iter().filter(|attr| attr.is_place());
+    let of = |attrs: &[Attr]| {
+        Signature::new(attrs.iter().map(|attr| Predicate::Is(*attr, ValueId(8))).collect())
+    };
+    for attr in places() {
+        check(|r| r.signature = of(&[attr]), Some(Rejection::ContextOnly));
+        let asked = [attr, Attr::PathTemplate, Attr::Method];
+        check(|r| r.signature = of(&asked), Some(Rejection::ContextOnly));
+        // It may narrow what names software.
+        check(|r| r.signature = of(&[attr, Attr::UserAgent]), None);
+    }
+    let all: Vec<Attr> = places().collect();
+    check(|r| r.signature = of(&all), Some(Rejection::ContextOnly));
+}
+
+#[test]
+fn where_it_comes_from_is_none_of_the_two_kinds_of_evidence() {
+    let with = |other: Family, log_odds: f64| {
+        vec![evidence(other, log_odds), evidence(Family::Network, 100.0)]
+    };
+    check(|r| r.evidence = with(Family::Implementation, 3.0), Some(Rejection::OneFamily));
+    check(|r| r.evidence = with(Family::Behaviour, 4.0), Some(Rejection::OneFamily));
+    // Both kinds are there and weak: what they lack, up to its cap, it may add.
+    let both = |behaviour: f64| {
+        let mut both = with(Family::Implementation, 1.0);
+        both.push(evidence(Family::Behaviour, behaviour));
+        both
+    };
+    check(|r| r.evidence = both(1.4), Some(Rejection::WeakEvidence));
+    check(|r| r.evidence = both(1.5), None);
+}
+
+#[test]
 fn one_family_is_not_enough() {
     check(|r| r.evidence = vec![evidence(Family::Implementation, 3.0)], Some(Rejection::OneFamily));
     check(

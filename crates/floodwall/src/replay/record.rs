@@ -382,6 +382,33 @@ mod tests {
         assert_eq!(entry(&raw(b"-")).observation.kind, RequestKind::Other);
     }
 
+    /// Knows one country for everybody.
+    #[derive(Debug)]
+    struct OneCountry;
+
+    impl Geography for OneCountry {
+        fn revision(&self) -> u64 {
+            0
+        }
+
+        fn place(&self, _: std::net::IpAddr) -> floodwall_model::Place {
+            let country = floodwall_model::Country::of_code("XA");
+            floodwall_model::Place { country, ..Default::default() }
+        }
+    }
+
+    #[test]
+    fn an_address_has_a_place_and_what_stands_in_for_a_name_has_none() {
+        let writer = ObservationWriter::new(ValueKey::new(1, 2));
+        let mut writer = writer.with_geography(Some(Arc::new(OneCountry))).fresh();
+        let mut country = |client| {
+            let record = RawRecord { client, ..raw(b"GET / HTTP/1.1") };
+            writer.entry(&record).observation.attrs[Attr::Country]
+        };
+        assert!(country(Client::Address("192.0.2.1".parse().unwrap())).is_known());
+        assert_eq!(country(Client::Name(b"c.example")), ValueId::UNKNOWN);
+    }
+
     #[test]
     fn clients_logged_by_name_are_counted() {
         let mut writer = ObservationWriter::new(ValueKey::new(1, 2));

@@ -2,6 +2,7 @@
 //! (<https://maxmind.github.io/MaxMind-DB/>): a search tree over address bits, a data section, and
 //! metadata behind a mark. For tests; it must know nothing of the code that reads.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -28,6 +29,7 @@ pub struct Mmdb {
     built_s: u64,
     tree: Vec<[Slot; 2]>,
     data: Vec<u8>,
+    records: HashMap<Vec<u8>, usize>,
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -41,7 +43,8 @@ impl Mmdb {
     /// An empty one for addresses of version 4, or of 6 with 4 inside it at `::/96`.
     pub fn new(ip_version: u16) -> Self {
         let tree = vec![[Slot::Empty; 2]];
-        Mmdb { ip_version, record_bits: 24, built_s: 1_700_000_000, tree, data: Vec::new() }
+        let (data, records) = (Vec::new(), HashMap::new());
+        Mmdb { ip_version, record_bits: 24, built_s: 1_700_000_000, tree, data, records }
     }
 
     /// One with tree records of 24, 28 or 32 bits.
@@ -66,8 +69,7 @@ impl Mmdb {
             (IpAddr::V4(v4), _) => (u128::from(u32::from(v4)), bits + 96),
             (IpAddr::V6(v6), _) => (u128::from(v6), bits),
         };
-        let at = self.data.len();
-        encode(record, &mut self.data);
+        let at = self.record(record);
         let mut node = 0;
         for depth in 0..bits {
             let side = (number >> (127 - depth) & 1) as usize;
@@ -86,6 +88,19 @@ impl Mmdb {
             };
         }
         self
+    }
+
+    /// Where a record lies; equal ones are written once.
+    fn record(&mut self, record: &Value) -> usize {
+        let mut bytes = Vec::new();
+        encode(record, &mut bytes);
+        if let Some(at) = self.records.get(&bytes) {
+            return *at;
+        }
+        let at = self.data.len();
+        self.data.extend(&bytes);
+        self.records.insert(bytes, at);
+        at
     }
 
     /// Its bytes.
