@@ -202,7 +202,11 @@ mod tests {
         let mut out = Writer::default();
         past.pack(&mut out);
         let bytes = out.finish();
-        let back = LastHour::unpack(&mut Reader::open(&bytes).unwrap(), u64::MAX).unwrap();
+        let back = LastHour::unpack(
+            &mut Reader::open(&bytes, floodwall_model::ATTR_COUNT).unwrap(),
+            u64::MAX,
+        )
+        .unwrap();
         assert_eq!(back.records(), past.records());
     }
 }
