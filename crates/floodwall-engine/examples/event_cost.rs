@@ -1,26 +1,29 @@
 //! Prints what one observation costs the engine, in quiet and under attack, and how long a search
 //! takes. Not asserted: compare
-//! runs of one machine only. `cargo run --release -p floodwall-engine --example event_cost`
+//! runs of one machine only. `cargo run --release -p floodwall-engine --example event_cost`; with
+//! `-- --geography` the countries and networks of the addresses are known.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use floodwall_engine::{Effect, Engine, EngineConfig};
 use floodwall_model::{
-    AttrWriter, CheckedPlan, Handling, Mode, Observation, Outcome, Source, Stage, ValueKey,
+    AttrWriter, CheckedPlan, Geography, Handling, Mode, Observation, Outcome, Source, Stage,
+    ValueKey,
 };
 use floodwall_sim::{
     AddressPlan, ClientMix, Council, CouncilConfig, OpenLoop, Planned, SessionArrivals, Site,
-    VisitorsConfig, observe,
+    VisitorsConfig, World, observe,
 };
 
 fn main() {
     let key = ValueKey::new(1, 2);
-    let mut writer = AttrWriter::new(key);
     let plan = AddressPlan::scattered(&mut fastrand::Rng::with_seed(1));
+    let mut writer = writer(key, &plan);
     let arrivals = SessionArrivals::new(
         VisitorsConfig::honest(2_000.0),
-        std::sync::Arc::new(Site::campaign()),
+        Arc::new(Site::campaign()),
         &plan.honest,
         1,
     );
@@ -57,6 +60,15 @@ fn main() {
     }
 }
 
+/// With `--geography`, one that knows where the plan's addresses belong.
+fn writer(key: ValueKey, plan: &AddressPlan) -> AttrWriter {
+    let asked = std::env::args().any(|arg| arg == "--geography");
+    let geography = asked.then(|| -> Arc<dyn Geography> {
+        Arc::new(World::drawn(plan, &mut fastrand::Rng::with_seed(1)))
+    });
+    AttrWriter::new(key).with_geography(geography)
+}
+
 /// A flood of a million requests a second, each from another of a million sources, on a site with
 /// ten minutes of past: no place of the table of sources is in a cache, each takes the place of
 /// another, and signatures are searched and rules in force.
@@ -72,7 +84,7 @@ fn flood(sample: &[Observation], plan: &AddressPlan) {
         step(&mut engine, now_ms, chunk, &mut rules);
     }
     let config = CouncilConfig { start_ms: now_ms, end_ms: now_ms + 20_000, ..Default::default() };
-    let mut writer = AttrWriter::new(key);
+    let mut writer = writer(key, plan);
     let attack: Vec<Observation> = Council::new(&config, &Site::campaign(), &plan.attack, &mix, 1)
         .map(|planned| attacking(&planned, &mut writer, &rules, now_ms))
         .collect();
@@ -114,7 +126,7 @@ fn searches(sample: &[Observation], plan: &AddressPlan, site_rps: usize) {
     let (mut searching_ms, mut searches) = (Vec::new(), 0);
     for seed in 0..12 {
         let config = EngineConfig { mode: Mode::Protect, ..EngineConfig::default() };
-        let (mut engine, mut writer) = (Engine::new(config, key, seed), AttrWriter::new(key));
+        let (mut engine, mut writer) = (Engine::new(config, key, seed), writer(key, plan));
         let mut quiet = sample.chunks(site_rps / 10).cycle();
         let (mut now_ms, mut rules) = (1_000_000, CheckedPlan::default());
         for _ in 0..6_000 {
@@ -172,7 +184,7 @@ fn attacking(
 /// The same in quiet after attacks by many tools, whose rules are all kept ready.
 fn with_rules_asleep(sample: &[Observation], plan: &AddressPlan) {
     let key = ValueKey::new(1, 2);
-    let mut writer = AttrWriter::new(key);
+    let mut writer = writer(key, plan);
     let mut engine =
         Engine::new(EngineConfig { mode: Mode::Protect, ..EngineConfig::default() }, key, 1);
     let site = Site::campaign();

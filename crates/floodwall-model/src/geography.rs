@@ -13,9 +13,9 @@ use std::sync::Arc;
 use crate::source::Source;
 use crate::value::ValueId;
 
-/// Networks (/24 or /48) whose place one edge worker remembers: 128 KiB. When full: a network that
+/// Networks (/24 or /48) whose place one edge worker remembers: 512 KiB. When full: a network that
 /// shares a slot with another displaces it, which costs the next look and nothing else.
-pub const PLACES_MAX: usize = 4_096;
+pub const PLACES_MAX: usize = 16_384;
 /// Longest name of a network kept, bytes.
 pub const NETWORK_NAME_BYTES_MAX: usize = 96;
 
