@@ -197,6 +197,11 @@ impl Site {
         self.pages.iter().position(|page| page.path == path && page.query.is_none())
     }
 
+    /// The page that a link to this path leads to: the plain one, or else the one with a query.
+    pub fn landing(&self, path: &str) -> Option<usize> {
+        self.page_at(path).or_else(|| self.pages.iter().position(|page| page.path == path))
+    }
+
     /// Query of a visit to `page`, without `?`.
     pub fn draw_query(&self, page: usize, rng: &mut Rng) -> Option<Text> {
         Some(match self.pages[page].query? {
@@ -290,5 +295,7 @@ mod tests {
         }
         assert!(site.page_at(RESULTS).is_some());
         assert!(site.page_at("/search").is_none());
+        assert!(site.landing("/search").is_some_and(|at| site.pages[at].query.is_some()));
+        assert_eq!(site.landing("/news"), site.page_at("/news"));
     }
 }

@@ -152,7 +152,7 @@ impl SessionArrivals {
             None => ClientMix::everyday(&config.mix, seed),
         };
         let outline = Outline {
-            landing: config.landing.as_deref().and_then(|path| site.page_at(path)),
+            landing: config.landing.as_deref().and_then(|path| site.landing(path)),
             stays: config.stays,
             returns_to_landing: 0.5,
             social: if config.label == Label::Crowd { 0.55 } else { 0.25 },

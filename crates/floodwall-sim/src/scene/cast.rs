@@ -207,14 +207,15 @@ impl<'a> Casting<'a> {
         let lasts_ms = spec.lasts_s.draw_ms(&mut self.rng);
         let ramp_ms = spec.ramp_s.draw_ms(&mut self.rng);
         let seed = self.seed.wrapping_add(77 * (number + 1));
+        let page = spec.page.as_deref().unwrap_or(RESULTS);
         let config = match spec.kind {
-            CrowdKind::Page => VisitorsConfig::crowd(rps, RESULTS),
-            CrowdKind::App => VisitorsConfig::push_crowd(rps, RESULTS, seed),
+            CrowdKind::Page => VisitorsConfig::crowd(rps, page),
+            CrowdKind::App => VisitorsConfig::push_crowd(rps, page, seed),
             CrowdKind::Recorded => {
                 let recording = self.scene.recording.as_deref();
                 let rhythm = recording.and_then(|r: &Recording| r.rise(lasts_ms, &mut self.rng));
                 // People who come to an event look around like those of every day.
-                VisitorsConfig { rhythm, stays: 0.5, ..VisitorsConfig::crowd(rps, RESULTS) }
+                VisitorsConfig { rhythm, stays: 0.5, ..VisitorsConfig::crowd(rps, page) }
             }
         };
         let ramp_ms = if spec.kind == CrowdKind::Recorded { 0 } else { ramp_ms };

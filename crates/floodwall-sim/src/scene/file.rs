@@ -95,6 +95,8 @@ pub enum CrowdKind {
 pub struct CrowdSpec {
     /// How it comes.
     pub kind: CrowdKind,
+    /// The page that brings it, as a path of the sample site; unless told, the one with the results.
+    pub page: Option<String>,
     /// Its requests as a multiple of the site's; of a recorded event: at its highest.
     pub times: Range,
     /// When it begins after the past, s.
