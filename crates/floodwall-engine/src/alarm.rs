@@ -47,6 +47,9 @@ pub struct Alarm {
     pub heavy_share: f64,
     /// No more rules are added: those in force explain too little.
     pub stopped_adding: bool,
+    /// The past weighed by cost, once it was needed, and when it was last searched by cost, ms.
+    pub dear_past: Option<Box<Frozen>>,
+    pub dear_ms: u64,
     /// Share of visitors' sources that fetch what their pages need.
     pub normal_behaving: f64,
     opened_ms: u64,
@@ -71,6 +74,8 @@ impl Alarm {
             refusal: None,
             heavy_share: 0.0,
             stopped_adding: false,
+            dear_past: None,
+            dear_ms: 0,
             opened_ms: now_ms,
             hot_ms: now_ms,
             next_mining_ms: now_ms,

@@ -5,6 +5,7 @@
 
 mod advice;
 mod backups;
+mod dear;
 mod ladder;
 mod ledger;
 mod ready;
@@ -15,15 +16,17 @@ mod standing;
 use std::sync::Arc;
 
 use floodwall_model::{
-    Ban, CheckedPlan, Event, Handling, Holdback, Incident, Mode, Observation, Stage, ValueKey,
-    ValueName,
+    Ban, CheckedPlan, Event, Handling, Holdback, Incident, Mode, Observation, RequestKind, Stage,
+    ValueKey, ValueName,
 };
 
 use crate::account::Account;
 use crate::alarm::Alarm;
+use crate::amounts::Amount;
 use crate::baseline::{Baseline, Frozen};
 use crate::calendar::Calendar;
 use crate::config::EngineConfig;
+use crate::costs::Costs;
 use crate::ending::Ending;
 use crate::goodput::Goodput;
 use crate::health::Sight;
@@ -54,6 +57,9 @@ const WEAK_RISE_FACTOR: f64 = 2.0;
 const WEAK_RISE_RPS: f64 = 10.0;
 /// … is taken for normal after so long, ms, if no signature describes it: days begin, news spreads.
 const WEAK_RISE_ACCEPT_MS: u64 = 20_000;
+/// A rise that shows in the origin's work alone is given longer, ms: two of the minutes that it
+/// takes to see a few requests a second.
+const DEAR_RISE_ACCEPT_MS: u64 = 120_000;
 /// A rise that grows by this factor while its alarm is open begins anew.
 const RENEWED_RISE_FACTOR: f64 = 3.0;
 
@@ -85,6 +91,9 @@ pub struct Engine {
     names: Names,
     calendar: Calendar,
     recent: Recent,
+    /// What no page asked for, of the last minute.
+    slow: Recent,
+    costs: Costs,
     baseline: Baseline,
     sources: Sources,
     distinct: Distinct,
@@ -133,6 +142,8 @@ impl Engine {
             names: Names::new(),
             calendar: Calendar::default(),
             recent: Recent::new(),
+            slow: Recent::slow(),
+            costs: Costs::new(),
             baseline: Baseline::keyed(key),
             key,
             sources: Sources::new(config.source_slots),
@@ -241,6 +252,7 @@ impl Engine {
         if let Some(closed) = self.recent.advance(self.now_ms) {
             self.baseline.admit(closed);
         }
+        self.slow.advance(self.now_ms);
         let (arrived, unprompted) = self.measure(observations, &mut effects);
         self.stats = self.window.tick(self.now_ms, arrived, unprompted);
         self.goodput.tick(interval_s, self.alarm.is_none());
@@ -248,6 +260,7 @@ impl Engine {
         self.alarm_tick(finding);
         self.rearm(arrived, interval_s);
         self.search();
+        self.search_dear();
         self.judge();
         self.find_backup();
         self.rules_tick(interval_s);
@@ -279,6 +292,7 @@ impl Engine {
         for observation in observations {
             oldest_ms =
                 Some(oldest_ms.map_or(observation.at_ms, |ms: u64| ms.min(observation.at_ms)));
+            self.answered(observation);
             let (state, finished) = self.sources.observe(observation, now_ds);
             if observation.stage == Stage::Finished {
                 // It was let through when it came and met its rule while it waited.
@@ -313,6 +327,11 @@ impl Engine {
                 if !(refused && self.shedding.give_up(Shed::Refused, 1)) {
                     self.onset.count(&observation.attrs);
                 }
+                if observation.handling.passed() {
+                    let cost_ms = self.costs.usual_ms(&observation.attrs);
+                    self.onset.amounts.count(Amount::Cost, cost_ms);
+                }
+                self.slow.offer(observation, prompted, &mut self.random);
             }
             self.recent.offer(observation, prompted, &mut self.random);
             self.distinct.insert(observation.source.key());
@@ -333,10 +352,29 @@ impl Engine {
         (arrived, unprompted)
     }
 
+    /// What came of a request that was passed on: what its route costs, whether it failed, whether
+    /// there was nothing to be had.
+    fn answered(&mut self, observation: &Observation) {
+        let Some(outcome) = observation.outcome.filter(|_| observation.handling.passed()) else {
+            return;
+        };
+        match outcome.status {
+            500..=599 => self.onset.amounts.count(Amount::Failed, 1.0),
+            404 | 410 if observation.kind != RequestKind::Asset => {
+                self.onset.amounts.count(Amount::Missing, 1.0);
+            }
+            _ => {}
+        }
+        let peace = self.alarm.is_none() && self.stress == Stress::Calm;
+        if let (true, Some(origin_ms)) = (peace, outcome.origin_ms) {
+            self.costs.learn(&observation.attrs, origin_ms, self.now_ds() / 10);
+        }
+    }
+
     /// Finding → alarm: opens one at the first sign, closes it when nothing is left of it.
     fn alarm_tick(&mut self, finding: Option<Finding>) {
         let now_ms = self.now_ms;
-        let weak = self.weak_rise();
+        let (weak, dear) = (self.weak_rise(), self.dear());
         let hot =
             finding.is_some() || !self.book.active().is_empty() || self.onset.hot(&self.stats);
         let Some(alarm) = &mut self.alarm else {
@@ -367,7 +405,11 @@ impl Engine {
         }
         let untouched = self.account.as_ref().is_none_or(|a| a.incident().rules.is_empty())
             && alarm.pending.is_empty();
-        let patience_ms = if weak { WEAK_RISE_ACCEPT_MS } else { self.config.accept_rise_ms };
+        let patience_ms = match (weak, dear) {
+            (_, true) => DEAR_RISE_ACCEPT_MS,
+            (true, false) => WEAK_RISE_ACCEPT_MS,
+            (false, false) => self.config.accept_rise_ms,
+        };
         let accepted = untouched && now_ms >= alarm.opened_ms() + patience_ms;
         let incident_over = self
             .account

@@ -9,6 +9,8 @@ mod network;
 mod occasion;
 mod provenance;
 
+pub use behaviour::BEHAVIOUR_MS;
+
 use std::collections::{HashMap, HashSet};
 
 use floodwall_model::{Attr, Claim, Evidence, Family, RequestKind, Signature, ValueId};
@@ -52,6 +54,8 @@ pub struct Scene<'a> {
     pub now: &'a Sample,
     /// The last seconds, by epoch.
     pub recent: &'a Recent,
+    /// How far back behaviour is looked at in them, ms.
+    pub behaviour_ms: u64,
     /// The past.
     pub past: &'a Frozen,
     /// What sources did.

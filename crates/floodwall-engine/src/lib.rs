@@ -11,6 +11,7 @@
 mod ablation;
 mod account;
 mod alarm;
+mod amounts;
 mod bans;
 mod baseline;
 mod beam;
@@ -19,6 +20,7 @@ mod blamed;
 mod calendar;
 mod calm;
 mod config;
+mod costs;
 mod cusum;
 mod distinct;
 mod ending;
@@ -48,6 +50,7 @@ mod status;
 mod stress;
 mod trial;
 mod values;
+mod weighed;
 mod window;
 
 pub use ablation::Ablation;

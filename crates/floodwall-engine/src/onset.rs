@@ -3,6 +3,7 @@
 
 use floodwall_model::{Attr, Attrs, ValueId};
 
+use crate::amounts::{Amount, Amounts};
 use crate::calm::Calm;
 use crate::cusum::{Cusum, TOTAL};
 use crate::memory::{Damaged, Reader, Writer};
@@ -94,6 +95,8 @@ pub enum Channel {
     Unprompted,
     /// Such requests with one attribute value.
     Value(ValueAlarm),
+    /// What requests do to the origin.
+    Amount(Amount),
 }
 
 /// The first sign of something: when, where, how much.
@@ -147,10 +150,13 @@ fn filled(age_s: f64) -> f64 {
 
 /// The onset channels and the rates they expect.
 ///
-/// Three kinds: all requests; those that no page had asked for, which are a tenth of them, come far
-/// more evenly, and are all that most attacks send; single values among the latter.
+/// Four kinds: all requests; those that no page had asked for, which are a tenth of them, come far
+/// more evenly, and are all that most attacks send; single values among the latter; and what
+/// requests do to the origin, however few they are.
 #[derive(Debug)]
 pub struct Onset {
+    /// What requests do to the origin.
+    pub amounts: Amounts,
     values: ValueRates,
     total: Cusum,
     unprompted: Cusum,
@@ -166,6 +172,7 @@ impl Onset {
     /// Channels that expect nothing yet.
     pub fn new() -> Self {
         Onset {
+            amounts: Amounts::new(),
             values: ValueRates::new(),
             total: Cusum::default(),
             unprompted: Cusum::default(),
@@ -222,13 +229,19 @@ impl Onset {
         }
         let width = self.calm_values.width();
         let value = self.values.tick(now_ms, interval_s, self.age_s, width, learning);
+        let amount = self.amounts.tick(interval_s, learning);
         if learning && !self.suspicious() {
             self.learn(window, interval_s);
         }
-        self.found(window, value)
+        self.found(window, value, amount)
     }
 
-    fn found(&self, window: &WindowStats, value: Option<ValueAlarm>) -> Option<Finding> {
+    fn found(
+        &self,
+        window: &WindowStats,
+        value: Option<ValueAlarm>,
+        amount: Option<Amount>,
+    ) -> Option<Finding> {
         let now_ms = window.now_ms;
         let finding = |channel, onset_ms| Finding {
             onset_ms,
@@ -247,9 +260,14 @@ impl Onset {
         }
         let worth =
             |alarm: &ValueAlarm| alarm.present_rps - alarm.expected_rps > UNPROMPTED_EXCESS_RPS_MIN;
+        let of_amount = |amount| {
+            let since_ms = (self.amounts.risen_s(amount) * 1_000.0) as u64;
+            finding(Channel::Amount(amount), now_ms.saturating_sub(since_ms.min(60_000)))
+        };
         value
             .filter(worth)
             .map(|alarm| finding(Channel::Value(alarm), now_ms.saturating_sub(1_000)))
+            .or_else(|| amount.map(of_amount))
     }
 
     fn suspicious(&self) -> bool {
@@ -268,6 +286,7 @@ impl Onset {
         match channel {
             Channel::Total | Channel::Unprompted => self.calm_rates.false_alarm(),
             Channel::Value(_) => self.calm_values.false_alarm(),
+            Channel::Amount(_) => self.amounts.false_alarm(),
         }
     }
 
@@ -287,6 +306,7 @@ impl Onset {
         self.total = Cusum::default();
         self.unprompted = Cusum::default();
         self.values.settle(self.age_s);
+        self.amounts.settle();
         self.all.rate = window.per_60s_rps * filled(self.age_s);
         self.alone.rate = window.unprompted_10s_rps * filled(self.age_s);
     }
@@ -309,6 +329,9 @@ impl Onset {
     /// guess, which a few seconds of traffic outweigh.
     pub fn recall(&mut self, rates: &RememberedRates, now_ms: u64, ago_ms: u64) {
         let lately = ago_ms < RATES_FRESH_MS;
+        if !lately {
+            self.amounts.doubt();
+        }
         self.age_s = if lately { rates.age_s } else { rates.age_s.min(WARM_UP_S) };
         let level = |rate_rps, deviation| Level { rate: rate_rps * filled(self.age_s), deviation };
         self.all = level(rates.rate_rps, rates.deviation);

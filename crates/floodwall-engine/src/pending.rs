@@ -22,6 +22,15 @@ const CONFIRM_MATCHED_LEAST: f64 = 2.0;
 /// A signature that evidence does not decide upon is dropped after this long, ms.
 const UNDECIDED_MS_MAX: u64 = 20_000;
 
+/// What a signature was found by.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Measure {
+    /// The number of requests, over the last seconds.
+    Requests,
+    /// What they cost the origin, over the last minute.
+    Cost,
+}
+
 /// A signature on trial.
 #[derive(Clone, Debug)]
 pub struct Pending {
@@ -29,6 +38,8 @@ pub struct Pending {
     pub mined: Mined,
     /// What it shall be used for.
     pub tier: Tier,
+    /// What it was found by.
+    pub measure: Measure,
     /// When it was found, ms.
     pub since_ms: u64,
     /// The latest evidence.
@@ -84,6 +95,7 @@ mod tests {
                 projected: Collateral::default(),
             },
             tier: Tier::Block,
+            measure: Measure::Requests,
             since_ms: 0,
             evidence: Vec::new(),
             rejection: None,

@@ -18,6 +18,9 @@ pub const EPOCH_MS: u64 = 500;
 const EPOCH_RECORDS_MAX: usize = 4_096;
 /// Epochs kept: 12 seconds.
 const EPOCHS_MAX: usize = 24;
+/// The same of the slow ring: a minute, for what comes a few times a second.
+const SLOW_EPOCH_MS: u64 = 2_500;
+const SLOW_EPOCH_RECORDS_MAX: usize = 512;
 /// Shortest window worth mining, ms.
 const WINDOW_MS_MIN: u64 = 1_000;
 
@@ -80,12 +83,23 @@ impl Sample {
 pub struct Recent {
     epochs: VecDeque<Epoch>,
     spare: Vec<Reservoir<Record>>,
+    epoch_ms: u64,
+    epoch_records_max: usize,
 }
 
 impl Recent {
-    /// An empty ring.
+    /// An empty ring of twelve seconds.
     pub const fn new() -> Self {
-        Recent { epochs: VecDeque::new(), spare: Vec::new() }
+        Recent::of(EPOCH_MS, EPOCH_RECORDS_MAX)
+    }
+
+    /// An empty ring of a minute, of fewer records each second.
+    pub const fn slow() -> Self {
+        Recent::of(SLOW_EPOCH_MS, SLOW_EPOCH_RECORDS_MAX)
+    }
+
+    const fn of(epoch_ms: u64, epoch_records_max: usize) -> Self {
+        Recent { epochs: VecDeque::new(), spare: Vec::new(), epoch_ms, epoch_records_max }
     }
 
     /// Moves to `now_ms`: closes the open epoch when it is over and returns it.
@@ -93,8 +107,8 @@ impl Recent {
         let over = match self.epochs.back_mut() {
             Some(open) => {
                 // After a gap in the traffic the epoch did not last until now.
-                open.end_ms = now_ms.clamp(open.start_ms, open.start_ms + 2 * EPOCH_MS);
-                now_ms >= open.start_ms + EPOCH_MS
+                open.end_ms = now_ms.clamp(open.start_ms, open.start_ms + 2 * self.epoch_ms);
+                now_ms >= open.start_ms + self.epoch_ms
             }
             None => true,
         };
@@ -107,7 +121,7 @@ impl Recent {
             old.sample.clear();
             self.spare.push(old.sample);
         }
-        let sample = self.spare.pop().unwrap_or_else(|| Reservoir::new(EPOCH_RECORDS_MAX));
+        let sample = self.spare.pop().unwrap_or_else(|| Reservoir::new(self.epoch_records_max));
         self.epochs.push_back(Epoch { start_ms: now_ms, end_ms: now_ms, sample });
         self.epochs.len().checked_sub(2).and_then(|closed| self.epochs.get(closed))
     }

@@ -100,6 +100,24 @@ fn a_signable_attack_as_large_as_the_site_or_larger_is_stopped_and_nobody_else_i
     }
 }
 
+/// Two to six requests more in a hundred, each for the dearest page: they are few, so that it takes
+/// as long as it takes to see some dozens of them.
+#[test]
+fn a_few_dear_requests_are_stopped_and_nobody_else_is() {
+    for line in lines(TRIALS, &["low-and-slow"]) {
+        assert!(median(&line, "cost leakage") <= 0.05, "{}", line.scene);
+        assert!(median(&line, "honest refused") <= 0.001, "{}", line.scene);
+    }
+}
+
+#[test]
+fn visitors_who_come_for_the_dearest_page_meet_no_block_rule_and_mimics_none_either() {
+    for line in lines(TRIALS_EACH, &["search-crowd", "low-and-slow-mimic"]) {
+        assert_eq!(worst(&line, "block rules"), 0.0, "{}", line.scene);
+        assert_eq!(worst(&line, "honest refused"), 0.0, "{}", line.scene);
+    }
+}
+
 #[test]
 fn crowds_meet_no_block_rule() {
     for line in lines(TRIALS_EACH, &["f1-crowd", "f5-app-crowd"]) {

@@ -79,7 +79,7 @@ pub struct Parts<'a> {
 }
 
 /// A baseline frozen at onset.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Frozen {
     /// The half signatures are chosen by.
     pub mining: Vec<Learned>,
@@ -184,6 +184,27 @@ impl Frozen {
             unprompted_in_both,
             known_elsewhere,
         }
+    }
+
+    /// The same past, of which a rise is weighed against those records only that `weighs` accepts.
+    /// Collateral is measured on all of them as before.
+    pub fn weighed(&self, weighs: impl Fn(&Record) -> bool) -> Frozen {
+        let mut weighed = self.clone();
+        weighed.counts.iter_mut().flat_map(|c| c.values_mut()).for_each(|met| met.unprompted = 0);
+        for half in [&mut weighed.mining, &mut weighed.validation] {
+            for learned in half.iter_mut().filter(|l| !weighs(&l.record)) {
+                learned.record.prompted = true;
+            }
+        }
+        let by_itself = |half: &[Learned]| half.iter().filter(|l| !l.record.prompted).count();
+        weighed.unprompted = by_itself(&weighed.mining);
+        weighed.unprompted_in_both = weighed.unprompted + by_itself(&weighed.validation);
+        for learned in weighed.mining.iter().filter(|l| !l.record.prompted) {
+            for (counts, value) in weighed.counts.iter_mut().zip(learned.record.attrs.0) {
+                counts.entry(value).and_modify(|met| met.unprompted += 1);
+            }
+        }
+        weighed
     }
 
     /// A past made by hand.

@@ -5,6 +5,7 @@
 use floodwall_model::{Action, IncidentVerdict};
 
 use super::Engine;
+use super::dear::DearPage;
 use super::search::HEAVY_SHARE_MIN;
 use crate::stress::Stress;
 
@@ -18,6 +19,9 @@ impl Engine {
         let alarm = self.alarm.as_ref();
         let stopped_adding = alarm.is_some_and(|a| a.stopped_adding);
         let heavy = alarm.is_some_and(|a| a.heavy_share > HEAVY_SHARE_MIN);
+        let dear =
+            if self.account.is_some() && self.dear() { self.dear_pages() } else { Vec::new() };
+        let usual_ms = self.costs.mean_ms();
         let Some(account) = &mut self.account else { return };
         let incident = account.incident_mut();
         let blocked = incident.rules.iter().any(|r| r.action == Action::Block);
@@ -27,7 +31,10 @@ impl Engine {
         if undescribed || stopped_adding {
             advice.push(no_signature(throttled, heavy));
         }
-        if undescribed || stopped_adding || incident.verdict == IncidentVerdict::Crowd {
+        advice.extend(dear.iter().map(|page| dear_page(page, usual_ms)));
+        // Where the dear ones are known, those that are asked for most are not what to look at.
+        let helpless = undescribed || stopped_adding || incident.verdict == IncidentVerdict::Crowd;
+        if helpless && dear.is_empty() {
             let paths = incident.top_paths.iter().take(PATHS_NAMED);
             advice.push(cheaper(paths.map(|path| path.name.as_str()).collect()));
         }
@@ -40,6 +47,17 @@ impl Engine {
         }
         incident.advice = advice;
     }
+}
+
+fn dear_page(page: &DearPage, usual_ms: f64) -> String {
+    let DearPage { path, each_ms, rps, share } = page;
+    let times = each_ms / usual_ms.max(1.0);
+    format!(
+        "The page {path} costs the site behind about {each_ms:.0} ms a request, {times:.0} times what \
+         a request costs on average, and is asked for {rps:.1} times a second: {:.0} % of the work \
+         that was not expected. Serve it from a cache, or limit how often one visitor may ask for it.",
+        (share * 100.0).min(100.0)
+    )
 }
 
 fn no_signature(throttled: bool, heavy: bool) -> String {

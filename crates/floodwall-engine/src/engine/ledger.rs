@@ -72,10 +72,12 @@ impl Engine {
         };
         self.next_incident_id += 1;
         self.incidents += 1;
-        let first = format!(
-            "the rate left what is expected ({1:.1} requests/s); it is {0:.0} requests/s by now",
-            self.stats.per_1s_rps, finding.expected_rps
-        );
+        let first = self.dear_words().unwrap_or_else(|| {
+            format!(
+                "the rate left what is expected ({1:.1} requests/s); it is {0:.0} requests/s by now",
+                self.stats.per_1s_rps, finding.expected_rps
+            )
+        });
         incident.note(onset_ms, TimelineKind::Onset, first);
         incident.note(self.now_ms, TimelineKind::Opened, "incident opened".to_owned());
         for event in self.calendar.at_hand(self.now_ms) {
@@ -177,7 +179,8 @@ impl Engine {
                 RISE_INCIDENT_UNPROMPTED_FACTOR,
                 5.0,
             );
-        if self.account.is_none() && lasts && large {
+        let lasts = lasts && large || self.dear_for_long();
+        if self.account.is_none() && lasts {
             self.open_incident(&alarm);
             self.note_nothing_placed(&alarm);
         }
@@ -189,7 +192,8 @@ impl Engine {
         let evidence = self.crowd_view(alarm);
         let rise = self.window.rise(alarm.finding.expected_rps, now_ms);
         let arrived = rise.and_then(|r| r.took_ms).is_some_and(|ms| ms >= CROWD_RISE_MS_MIN);
-        let crowd = arrived && is_crowd(&evidence);
+        // Among many other requests a few dear ones do not show; all together look like a crowd.
+        let crowd = arrived && !self.dear() && is_crowd(&evidence);
         let Some(account) = &mut self.account else { return };
         let incident = account.incident_mut();
         let why = alarm.refusal.as_deref().unwrap_or("the evidence is not complete");

@@ -12,6 +12,8 @@ impl Engine {
             key_mark: memory::key_mark(&self.key),
             past: self.baseline.remembered(),
             rates: self.onset.remembered(),
+            amounts: self.onset.amounts.clone(),
+            costs: self.costs.clone(),
             per_source: self.per_source.clone(),
             names: self.names.clone(),
         }
@@ -24,7 +26,9 @@ impl Engine {
         let ago_ms = now_ms.saturating_sub(contents.made_ms);
         self.now_ms = now_ms;
         self.baseline.recall(contents.past, now_ms);
+        self.onset.amounts = contents.amounts;
         self.onset.recall(&contents.rates, now_ms, ago_ms);
+        self.costs = contents.costs;
         self.per_source = contents.per_source;
         self.names = contents.names;
         self.calendar.look_up(&self.names);

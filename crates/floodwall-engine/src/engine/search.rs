@@ -8,9 +8,9 @@ use super::Engine;
 use super::backups::CHANGES;
 use crate::ablation::Ablation;
 use crate::alarm::Alarm;
-use crate::evidence::{Scene, gather};
+use crate::evidence::{BEHAVIOUR_MS, Scene, gather};
 use crate::miner::{Rise, Tier, mine};
-use crate::pending::{Pending, Trial};
+use crate::pending::{Measure, Pending, Trial};
 use crate::prior;
 use crate::recent::{Sample, thin};
 use crate::record::Record;
@@ -58,6 +58,7 @@ impl Engine {
             onset_ms: alarm.finding.onset_ms,
             now,
             recent: &self.recent,
+            behaviour_ms: BEHAVIOUR_MS,
             past: &alarm.past,
             sources: &self.sources,
             calendar: &self.calendar,
@@ -162,6 +163,7 @@ impl Engine {
                 alarm.pending.push(Pending {
                     mined,
                     tier,
+                    measure: Measure::Requests,
                     since_ms: now_ms,
                     evidence: Vec::new(),
                     rejection: None,
@@ -204,8 +206,13 @@ impl Engine {
         let Some(mut alarm) = self.alarm.take() else { return };
         if !alarm.pending.is_empty() {
             let sample = self.unexplained();
+            let of_cost = |p: &Pending| p.measure == Measure::Cost;
+            let slow = alarm.pending.iter().any(of_cost).then(|| self.unexplained_slow());
             let mut pending = std::mem::take(&mut alarm.pending);
-            pending.retain_mut(|p| !self.decide(p, &mut alarm, &sample));
+            pending.retain_mut(|p| {
+                let slow = slow.as_ref().filter(|_| of_cost(p));
+                !self.decide(p, &mut alarm, slow.unwrap_or(&sample))
+            });
             alarm.pending = pending;
         }
         self.alarm = Some(alarm);
@@ -251,7 +258,10 @@ impl Engine {
             return false;
         }
         let limit = self.per_source.limit_per_10s();
-        let scene = self.scene(alarm, sample);
+        let scene = match pending.measure {
+            Measure::Requests => self.scene(alarm, sample),
+            Measure::Cost => self.slow_scene(alarm, sample),
+        };
         pending.evidence = gather(&pending.mined.signature, &scene);
         if prior::is_thin(&alarm.past, self.config.baseline_records_min) {
             let evidence = std::mem::take(&mut pending.evidence);

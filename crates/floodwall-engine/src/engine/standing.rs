@@ -56,6 +56,7 @@ impl Engine {
                 ("sources", self.sources.occupancy()),
                 ("attribute values", self.onset.occupancy()),
                 ("value texts", (names_used, names_max, 0)),
+                ("costs of routes", self.costs.occupancy()),
                 ("signatures kept ready", self.book.standby().occupancy()),
                 ("sources on trial", self.book.on_trial()),
                 ("sources a rule refused", self.book.blamed().occupancy()),

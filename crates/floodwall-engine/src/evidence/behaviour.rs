@@ -13,8 +13,8 @@ use crate::record::Record;
 
 /// How long after a page was answered its assets must have been asked for, tenths of a second.
 const SETTLE_DS: u32 = 10;
-/// How far back behaviour is looked at, ms.
-const BEHAVIOUR_MS: u64 = 8_000;
+/// How far back behaviour is looked at, ms, unless little comes.
+pub const BEHAVIOUR_MS: u64 = 8_000;
 /// Fewest sources with a settled page.
 const BEHAVIOUR_SOURCES_MIN: u64 = 15;
 /// Fewest past records to say what is normal.
@@ -80,7 +80,7 @@ fn settled_sources(
 ) -> Collateral {
     let until_ms = scene.now_ms.saturating_sub(u64::from(SETTLE_DS) * 100);
     let from_ms =
-        scene.now_ms.saturating_sub(BEHAVIOUR_MS).max(scene.onset_ms.saturating_sub(1_000));
+        scene.now_ms.saturating_sub(scene.behaviour_ms).max(scene.onset_ms.saturating_sub(1_000));
     let mut looked_at = HashSet::new();
     let mut seen = Collateral::default();
     for record in scene.recent.between(from_ms, until_ms).flat_map(|e| e.records()) {

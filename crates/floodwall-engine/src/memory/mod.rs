@@ -17,7 +17,9 @@ use floodwall_model::{ATTR_COUNT, Attr, ValueId, ValueKey};
 
 pub use bytes::{Damaged, Reader, Writer};
 
+use crate::amounts::Amounts;
 use crate::baseline::LearnedPast;
+use crate::costs::Costs;
 use crate::limits::PerSource;
 use crate::names::Names;
 use crate::onset::RememberedRates;
@@ -25,7 +27,8 @@ use crate::onset::RememberedRates;
 /// The version written and read. A part that changes its shape raises it.
 pub const MEMORY_VERSION: u32 = 1;
 /// Attributes in the shortest row that is read: a memory from before places were looked up. New
-/// attributes come after the others, so what such a memory holds is true; what it lacks is unknown.
+/// attributes come after the others, so what such a memory holds is true; what it lacks is unknown. What
+/// requests cost was not written then either.
 const ROW_MIN: usize = 17;
 /// Older than this, ms, a memory says nothing any more: no sample reaches further back.
 pub const MEMORY_AGE_MS_MAX: u64 = 28 * DAY_MS;
@@ -41,6 +44,8 @@ pub struct EngineMemory {
     pub(crate) key_mark: u64,
     pub(crate) past: LearnedPast,
     pub(crate) rates: RememberedRates,
+    pub(crate) amounts: Amounts,
+    pub(crate) costs: Costs,
     pub(crate) per_source: PerSource,
     pub(crate) names: Names,
 }
@@ -95,6 +100,8 @@ pub(crate) struct Contents {
     pub(crate) made_ms: u64,
     pub(crate) past: LearnedPast,
     pub(crate) rates: RememberedRates,
+    pub(crate) amounts: Amounts,
+    pub(crate) costs: Costs,
     pub(crate) per_source: PerSource,
     pub(crate) names: Names,
 }
@@ -109,6 +116,10 @@ impl EngineMemory {
         let mut out = Writer::of_row(row);
         self.past.pack(&mut out);
         self.rates.pack(&mut out);
+        if row == ATTR_COUNT {
+            self.amounts.pack(&mut out);
+            self.costs.pack(&mut out);
+        }
         self.per_source.pack(&mut out);
         // Last: only texts of values that were written are kept.
         self.names.pack(&mut out);
@@ -159,10 +170,13 @@ fn parts(
     now_ms: u64,
 ) -> Result<Contents, Damaged> {
     let mut input = Reader::open(body, row)?;
+    let told = row == ATTR_COUNT;
     Ok(Contents {
         made_ms,
         past: LearnedPast::unpack(&mut input, key, now_ms)?,
         rates: RememberedRates::unpack(&mut input)?,
+        amounts: if told { Amounts::unpack(&mut input)? } else { Amounts::new() },
+        costs: if told { Costs::unpack(&mut input)? } else { Costs::new() },
         per_source: PerSource::unpack(&mut input)?,
         names: Names::unpack(&mut input)?,
     })

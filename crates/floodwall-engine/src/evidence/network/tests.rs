@@ -75,6 +75,7 @@ fn said_of(before: From, records: Vec<Record>) -> Option<Evidence> {
         onset_ms: 0,
         now: &now,
         recent: &Recent::new(),
+        behaviour_ms: crate::evidence::BEHAVIOUR_MS,
         past: &past,
         sources: &Sources::new(64),
         calendar: &Calendar::default(),
