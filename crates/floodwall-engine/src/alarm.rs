@@ -47,9 +47,11 @@ pub struct Alarm {
     pub heavy_share: f64,
     /// No more rules are added: those in force explain too little.
     pub stopped_adding: bool,
-    /// The past weighed by cost, once it was needed, and when it was last searched by cost, ms.
+    /// The past weighed by cost, once it was needed; when it was last searched by cost, and when
+    /// what was found by cost was last judged, ms.
     pub dear_past: Option<Box<Frozen>>,
     pub dear_ms: u64,
+    pub dear_judged_ms: u64,
     /// Share of visitors' sources that fetch what their pages need.
     pub normal_behaving: f64,
     opened_ms: u64,
@@ -76,6 +78,7 @@ impl Alarm {
             stopped_adding: false,
             dear_past: None,
             dear_ms: 0,
+            dear_judged_ms: 0,
             opened_ms: now_ms,
             hot_ms: now_ms,
             next_mining_ms: now_ms,

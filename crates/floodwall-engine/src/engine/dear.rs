@@ -24,6 +24,8 @@ use crate::weighed::Scale;
 const DEAR_AFTER_MS: u64 = 3_000;
 /// Pause between two searches, ms.
 const DEAR_EVERY_MS: u64 = 1_000;
+/// Pause between two looks at what was found, ms.
+const DEAR_JUDGED_EVERY_MS: u64 = 500;
 /// Shortest and longest stretch looked at, s: since the cost rose.
 const DEAR_SPAN_S_MIN: f64 = 10.0;
 pub(super) const DEAR_SPAN_S_MAX: f64 = 60.0;
@@ -80,6 +82,16 @@ impl Engine {
         let span_s = risen_s.clamp(DEAR_SPAN_S_MIN, DEAR_SPAN_S_MAX);
         let sample = self.slow.sample(self.now_ms, u64::MAX, (span_s * 1_000.0) as u64);
         sample.unexplained(|record| self.book.covers(&record.attrs))
+    }
+
+    /// What signatures found by cost are judged by, when that is due: a minute changes slowly, and
+    /// looking through it costs as much as a search.
+    pub(super) fn slow_to_judge_by(&self, alarm: &mut Alarm, wanted: bool) -> Option<Sample> {
+        let due = wanted && self.now_ms >= alarm.dear_judged_ms + DEAR_JUDGED_EVERY_MS;
+        due.then(|| {
+            alarm.dear_judged_ms = self.now_ms;
+            self.unexplained_slow()
+        })
     }
 
     /// Everything that evidence about `now` may look at, of a minute instead of seconds: a few

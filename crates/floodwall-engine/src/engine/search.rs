@@ -206,12 +206,13 @@ impl Engine {
         let Some(mut alarm) = self.alarm.take() else { return };
         if !alarm.pending.is_empty() {
             let sample = self.unexplained();
-            let of_cost = |p: &Pending| p.measure == Measure::Cost;
-            let slow = alarm.pending.iter().any(of_cost).then(|| self.unexplained_slow());
             let mut pending = std::mem::take(&mut alarm.pending);
-            pending.retain_mut(|p| {
-                let slow = slow.as_ref().filter(|_| of_cost(p));
-                !self.decide(p, &mut alarm, slow.unwrap_or(&sample))
+            let of_cost = |p: &Pending| p.measure == Measure::Cost;
+            let slow = self.slow_to_judge_by(&mut alarm, pending.iter().any(of_cost));
+            pending.retain_mut(|p| match (of_cost(p), &slow) {
+                (false, _) => !self.decide(p, &mut alarm, &sample),
+                (true, Some(slow)) => !self.decide(p, &mut alarm, slow),
+                (true, None) => true,
             });
             alarm.pending = pending;
         }
