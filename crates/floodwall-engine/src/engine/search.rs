@@ -18,7 +18,7 @@ use crate::rules::RULES_AT_EASE;
 use crate::shed::Shed;
 use crate::sources::Sources;
 
-/// Signatures on trial at once.
+/// Signatures of one tier on trial at once.
 const PENDING_MAX: usize = 8;
 /// Requests wanted in the window that is mined.
 const MINING_WANT: u64 = 500;
@@ -159,7 +159,10 @@ impl Engine {
                     .pending
                     .iter()
                     .any(|p| p.tier == tier && p.mined.signature == mined.signature);
-            if !known && alarm.pending.len() < PENDING_MAX {
+            // Of each tier: what may not be blocked and waits for evidence that does not come must not
+            // keep the limits out that would help meanwhile.
+            let on_trial = alarm.pending.iter().filter(|p| p.tier == tier).count();
+            if !known && on_trial < PENDING_MAX {
                 alarm.pending.push(Pending {
                     mined,
                     tier,
