@@ -337,7 +337,9 @@ mod tests {
         let mut out = Writer::default();
         amounts.pack(&mut out);
         let bytes = out.finish();
-        let mut back = Amounts::unpack(&mut Reader::open(&bytes).unwrap()).unwrap();
+        let mut back =
+            Amounts::unpack(&mut Reader::open(&bytes, floodwall_model::ATTR_COUNT).unwrap())
+                .unwrap();
         let near = |a: f64, b: f64| (a - b).abs() < 1e-6 * a.max(1.0);
         assert!(near(back.expected(Amount::Cost), amounts.expected(Amount::Cost)));
         assert!(near(back.most(Amount::Cost), amounts.most(Amount::Cost)));

@@ -306,7 +306,8 @@ mod tests {
         let mut out = Writer::default();
         costs.pack(&mut out);
         let bytes = out.finish();
-        let back = Costs::unpack(&mut Reader::open(&bytes).unwrap()).unwrap();
+        let back =
+            Costs::unpack(&mut Reader::open(&bytes, floodwall_model::ATTR_COUNT).unwrap()).unwrap();
         for path in [7, 8, 9] {
             assert_eq!(back.usual_ms(&asked(path)), costs.usual_ms(&asked(path)));
         }

@@ -164,7 +164,15 @@ fn row(line: &Line) -> String {
     verdicts.sort_unstable();
     verdicts.dedup();
     let mut notes = verdicts.join("|");
-    for name in ["re-armed", "stopped again", "withdrawn", "alarms a day"] {
+    for name in [
+        "re-armed",
+        "stopped again",
+        "withdrawn",
+        "alarms a day",
+        "late or lost",
+        "stressed",
+        "not throttled",
+    ] {
         if let Some(cell) = line.cell(name) {
             notes += &format!("; {name} {} {}", in_figures(cell), cell.unit);
         }

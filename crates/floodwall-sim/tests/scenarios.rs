@@ -174,6 +174,18 @@ fn a_crowd_from_abroad_is_a_crowd() {
     }
 }
 
+/// Answers come late and then not at all, so that visitors cannot behave like visitors: no reason to
+/// refuse them.
+#[test]
+fn on_an_origin_that_drowns_nobody_is_taken_for_an_attacker() {
+    for line in lines(TRIALS_EACH, &["drowning-crowd", "drowning-mimic"]) {
+        assert!(median(&line, "stressed") > 10.0, "{}: the origin bears it all", line.scene);
+        assert!(median(&line, "late or lost") > 0.1, "{}: visitors notice nothing", line.scene);
+        assert_eq!(worst(&line, "block rules"), 0.0, "{}", line.scene);
+        assert!(worst(&line, "honest refused") <= 0.001, "{}", line.scene);
+    }
+}
+
 #[test]
 fn for_what_has_no_signature_none_is_made_up() {
     for line in lines(TRIALS_EACH, &["a5-mimic x2", "a7-replay x6"]) {

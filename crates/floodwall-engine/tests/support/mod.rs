@@ -89,6 +89,13 @@ pub fn run_told(
     tell: impl FnMut(&mut Engine, u64),
 ) -> Score {
     let moments = Moments { end_ms, ..Moments::default() };
-    let cast = Cast { streams, moments, victims: None, site_rps: 0.0, geography: None };
+    let cast = Cast {
+        streams,
+        moments,
+        victims: None,
+        site_rps: 0.0,
+        geography: None,
+        capacity_times: None,
+    };
     run_tended(cast, view, seed, EngineConfig::default(), tell)
 }

@@ -56,6 +56,8 @@ pub struct Cast {
     pub site_rps: f64,
     /// Where addresses belong, for a view that has a database.
     pub geography: Option<Arc<dyn Geography>>,
+    /// What the origin bears, as a multiple of the work of the past; `None`: all there is.
+    pub capacity_times: Option<f64>,
 }
 
 impl Scene {
@@ -174,8 +176,11 @@ impl<'a> Casting<'a> {
             attack_ends_ms: until_ms,
             end_ms,
         };
+        let origin = self.scene.file.origin.as_ref();
+        let capacity_times = origin.map(|origin| origin.capacity_times.draw(&mut self.rng));
         let geography: Option<Arc<dyn Geography>> = Some(Arc::new(self.world));
-        Cast { streams, moments, victims, site_rps: self.rps, geography }
+        let site_rps = self.rps;
+        Cast { streams, moments, victims, site_rps, geography, capacity_times }
     }
 
     fn everyday_visitors(&mut self) -> Vec<Box<dyn Traffic>> {

@@ -31,6 +31,8 @@ pub struct SceneFile {
     pub lasts_s: Option<Range>,
     /// The site.
     pub site: SiteSpec,
+    /// What the origin bears; unless told, all there is.
+    pub origin: Option<OriginSpec>,
     /// Who else comes, and is welcome.
     #[serde(default)]
     pub crowd: Vec<CrowdSpec>,
@@ -75,6 +77,15 @@ const fn one() -> Range {
 
 const fn some_programs() -> Range {
     Range::fixed(0.01)
+}
+
+/// What the origin bears.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginSpec {
+    /// The work it gets done, as a multiple of what the quiet past asked of it on average. More is
+    /// answered late, and then with 503.
+    pub capacity_times: Range,
 }
 
 /// How a crowd comes.
@@ -291,6 +302,10 @@ pub struct Expect {
     pub group_refused_max: Option<f64>,
     /// Share of a crowd's requests refused.
     pub crowd_refused_max: Option<f64>,
+    /// Share of welcome requests that are answered within three seconds.
+    pub goodput_min: Option<f64>,
+    /// Share of the attack's requests that limits per source refuse.
+    pub throttled_min: Option<f64>,
     /// Rules that block.
     pub block_rules_max: Option<u64>,
     /// Alarms in a day.

@@ -69,6 +69,11 @@ impl Scene {
         !self.file.attack.is_empty()
     }
 
+    /// Whether it says what the origin bears.
+    pub fn has_origin(&self) -> bool {
+        self.file.origin.is_some()
+    }
+
     /// Whether it follows a recorded event that it has not been given.
     pub fn lacks_recording(&self) -> bool {
         let recorded = self.file.crowd.iter().any(|c| c.kind == CrowdKind::Recorded);

@@ -115,6 +115,10 @@ fn attack_cells(scene: &Scene, scores: &[Score]) -> Vec<Cell> {
         middle("leakage", "%", &of(&Score::leakage), expect.leakage_max),
         middle("cost leakage", "%", &of(&Score::cost_leakage), expect.cost_leakage_max),
     ];
+    if let Some(least) = expect.throttled_min {
+        let not = of(&|s| 1.0 - s.throttled.share());
+        cells.push(middle("not throttled", "%", &not, Some(1.0 - least)));
+    }
     if expect.withdrawn_within_s.is_some() {
         let withdrawn = of(&|s| seconds(s.withdrawn_after_ms));
         cells.push(timed("withdrawn", "s", &withdrawn, expect.withdrawn_within_s));
@@ -130,6 +134,12 @@ fn harm_cells(scene: &Scene, scores: &[Score]) -> Vec<Cell> {
         cell(name, "%", all, worst, all, target)
     };
     let mut cells = vec![pooled("honest refused", &|s| s.honest, expect.honest_refused_max)];
+    if scene.has_origin() {
+        let late = |s: &Score| Part { hit: s.goodput.all - s.goodput.hit, ..s.goodput };
+        cells.push(pooled("late or lost", &late, expect.goodput_min.map(|least| 1.0 - least)));
+        let stressed: Vec<f64> = scores.iter().map(|s| s.stressed_s as f64).collect();
+        cells.push(middle("stressed", "s", &stressed, None));
+    }
     let mut groups = Groups::default();
     scores.iter().for_each(|score| groups.merge(&score.groups));
     let share = |groups: &Groups| groups.worst().map_or(0.0, |group| group.refused.share());

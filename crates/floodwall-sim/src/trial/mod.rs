@@ -4,22 +4,26 @@
 //! enforcers ([`gate`](self)) as they are: a plan refuses, a ban keeps a source away altogether, and
 //! whoever is refused is told. It must never tell the engine anything that a gateway could not see.
 //!
-//! The origin in a trial answers everything after a while: what a flood does to one that drowns is
-//! not measured here.
+//! Where a scene says what the origin bears ([`origin`](self)), answers come late and then not at all,
+//! and the engine is told of the stress as a node tells it. Visitors do not wait for late answers: they
+//! go on as if each came in time, which is more than a drowning site would be asked. Elsewhere the
+//! origin answers everything.
 
 mod gate;
 mod judge;
+mod origin;
 mod score;
 mod tally;
 mod vectors;
 mod view;
 
-use floodwall_engine::{Effect, Engine, EngineConfig};
+use floodwall_engine::{Effect, Engine, EngineConfig, Stress};
 use floodwall_model::request::AttrWriter;
 use floodwall_model::{Mode, Observation, ValueKey};
 
 use crate::scene::{Cast, Scene};
 use crate::traffic::Company;
+use origin::Origin;
 
 pub use gate::{Fate, Gate};
 pub use judge::{Cell, Line, judge};
@@ -59,12 +63,13 @@ pub fn run_tended(
     config: EngineConfig,
     mut tend: impl FnMut(&mut Engine, u64),
 ) -> Score {
-    let Cast { streams, moments, victims, site_rps, geography } = cast;
+    let Cast { streams, moments, victims, site_rps, geography, capacity_times } = cast;
     let key = ValueKey::new(seed, seed ^ 0x5555);
     let mut engine = Engine::new(EngineConfig { mode: Mode::Protect, ..config }, key, seed);
     let geography = geography.filter(|_| view == View::Placed);
     let mut writer = AttrWriter::new(key).with_geography(geography);
     let mut gate = Gate::default();
+    let mut origin = capacity_times.map(|times| Origin::new(times, moments.past_ends_ms));
     let mut company = Company::new(streams);
     let mut score = Score::new(moments, victims, site_rps);
     let mut batch: Vec<Observation> = Vec::new();
@@ -72,8 +77,12 @@ pub fn run_tended(
     while now_ms < moments.end_ms {
         now_ms += STEP_MS;
         batch.clear();
+        if let Some(origin) = &mut origin {
+            origin.take_answers(now_ms, &mut batch);
+        }
         while let Some((stream, planned)) = company.take_before(now_ms) {
             let at_ms = T0_MS + planned.at_ms;
+            let mut answered_ms = None;
             let fate = if gate.bans(planned.source, at_ms) {
                 Fate::Banned
             } else {
@@ -83,16 +92,28 @@ pub fn run_tended(
                 if !observation.handling.passed() {
                     // A refusal is a short page and never asks the origin.
                     observation.outcome = Some(view::refused());
+                } else if let Some(origin) = &mut origin {
+                    let answer = origin.ask(planned.at_ms, view::cost_ms(&planned));
+                    answered_ms = answer.refused.is_none().then(|| answer.at_ms - planned.at_ms);
+                    observation = origin.see(observation, answer, T0_MS, now_ms);
+                } else {
+                    answered_ms = Some(0);
                 }
                 batch.push(observation);
                 fate
             };
-            company.told(fate.passed());
+            company.told(answered_ms.is_some());
             score.count(stream, &planned, fate);
+            score.answered(&planned, answered_ms);
         }
         engine.learn_names(&writer.take_names());
         if now_ms.is_multiple_of(1_000) && gate.kernel_dropped() > 0 {
             engine.kernel_dropped(gate.kernel_dropped());
+        }
+        if let (true, Some(origin)) = (now_ms.is_multiple_of(1_000), &mut origin) {
+            let stress = origin.stress(now_ms);
+            score.stressed_s += u64::from(stress >= Stress::Stressed);
+            engine.origin_stress(stress);
         }
         tend(&mut engine, now_ms);
         for effect in engine.step(T0_MS + now_ms, &batch) {

@@ -27,6 +27,8 @@ const WAVES_MAX: usize = 10_000;
 const WAVE_LAST: u32 = 50;
 /// … so many must be refused for the wave to count as stopped.
 const WAVE_REFUSED: u32 = 40;
+/// Who waits longer than this has gone, ms.
+const IN_TIME_MS: u64 = 3_000;
 /// Share of a second's requests that must be refused for the attack to count as suppressed.
 const SUPPRESSED: f64 = 0.9;
 
@@ -97,6 +99,12 @@ pub struct Score {
     pub groups: Groups,
     /// Page views since the past ended.
     pub views: Views,
+    /// Welcome requests since the past ended, and those answered within three seconds.
+    pub goodput: Part,
+    /// Requests of the attack, and those that a limit per source refused.
+    pub throttled: Part,
+    /// Seconds in which the origin was at its limit or beyond.
+    pub stressed_s: u64,
     /// Pulses and changes.
     pub waves: Vec<Wave>,
     /// From a vector's first request to the first rule that stops some of it, ms: the slowest of
@@ -197,6 +205,13 @@ impl Score {
         }
     }
 
+    /// Notes after how long a request was answered well, ms; `None`: never.
+    pub(super) fn answered(&mut self, planned: &Planned, after_ms: Option<u64>) {
+        if planned.label != Label::Attack && planned.at_ms >= self.moments.past_ends_ms {
+            self.goodput.add(after_ms.is_some_and(|ms| ms <= IN_TIME_MS));
+        }
+    }
+
     fn count_welcome(&mut self, stream: usize, planned: &Planned, fate: Fate) {
         let refused = !fate.passed();
         if let Some(at) = fate.rule().and_then(|id| self.by_rule.get(&id)) {
@@ -226,6 +241,7 @@ impl Score {
         if self.moments.attack_ms.is_some_and(|from_ms| planned.at_ms < from_ms) {
             return;
         }
+        self.throttled.add(matches!(fate, Fate::Throttled(_)));
         let onset_ms = *self.onset_ms.get_or_insert(planned.at_ms);
         let by_rule = fate.rule().and_then(|id| self.by_rule.get(&id)).map(|at| &self.lives[*at]);
         let stopper = by_rule.map(|r| Stopper { placed_ms: r.placed_ms, before: &r.attack_before });

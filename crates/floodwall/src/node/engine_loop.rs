@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use floodwall_engine::{Effect, Engine, EngineConfig, EngineStatus};
+use floodwall_engine::{Effect, Engine, EngineConfig, EngineStatus, OriginCounts, OriginWatch};
 use floodwall_model::{
     Ban, CheckedPlan, Incident, Mode, Observation, ObservationBatch, Reason, Source, ValueKey,
 };
@@ -21,7 +21,6 @@ use super::memory::{self, MemoryKeeper};
 use super::numbers::IncidentNumbers;
 use super::pace::{Durations, Shown};
 use super::packet_loop::PacketsView;
-use super::stress::{OriginCounts, OriginWatch};
 use super::{Parts, lock};
 use crate::clock::now_ms;
 

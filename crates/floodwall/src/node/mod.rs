@@ -18,7 +18,6 @@ mod packet_loop;
 mod ports;
 mod seat;
 mod status;
-mod stress;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,9 +1,10 @@
 //! How the site behind is doing, from what the gateway counts about once a second.
 //!
-//! The engine uses it to hold limits per source back while nobody suffers, and to let nobody through
+//! Whoever runs an engine tells it the result (`Engine::origin_stress`); the node and the simulator
+//! judge alike. The engine uses it to hold limits per source back while nobody suffers, and to let nobody through
 //! for a trial while everybody does. It must never be a reason by itself to refuse anybody.
 
-use floodwall_engine::Stress;
+use crate::stress::Stress;
 
 /// Share of requests that fail at the origin at which it is at its limit (design/detection.md
 /// § 3.7).
@@ -21,27 +22,27 @@ const REQUESTS_MIN: u64 = 10;
 
 /// What the gateway counted, since the start or now.
 #[derive(Copy, Clone, Debug, Default)]
-pub(crate) struct OriginCounts {
+pub struct OriginCounts {
     /// Requests sent on, since the start.
-    pub(crate) passed: u64,
+    pub passed: u64,
     /// Requests that found no place, no connection, no answer or an answer of 5xx, since the start.
-    pub(crate) failed: u64,
+    pub failed: u64,
     /// Requests at the origin now.
-    pub(crate) in_flight: u64,
+    pub in_flight: u64,
     /// Requests waiting for a place now.
-    pub(crate) waiting: u64,
+    pub waiting: u64,
 }
 
 /// The stress as it was told last.
 #[derive(Debug, Default)]
-pub(crate) struct OriginWatch {
+pub struct OriginWatch {
     before: OriginCounts,
     stress: Stress,
 }
 
 impl OriginWatch {
     /// Takes in the counts; returns the stress.
-    pub(crate) fn look(&mut self, now: OriginCounts) -> Stress {
+    pub fn look(&mut self, now: OriginCounts) -> Stress {
         let failed = now.failed.saturating_sub(self.before.failed);
         let asked = now.passed.saturating_sub(self.before.passed).max(failed);
         self.before = now;
