@@ -96,10 +96,13 @@ fn a_syn_flood_of_a_tool_is_held() {
 
 #[test]
 fn a_syn_flood_that_copies_a_system_is_held_by_proof() {
-    for outcome in is_held(Kind::SynCopied, 2_000.0, 20.0) {
-        // Now and then the copy has something of its own and rules leave the proof nothing to do.
-        let all_described = !outcome.rules.is_empty() && outcome.leakage() <= 0.001;
-        assert!(outcome.guarded || all_described, "SYNs have to prove themselves");
+    let rate_pps = 2_000.0;
+    for outcome in is_held(Kind::SynCopied, rate_pps, 20.0) {
+        // Now and then the copy has something of its own, and rules leave less than the guard is
+        // raised for: 60 SYNs a second.
+        let left_pps = outcome.leakage() * rate_pps;
+        let described = !outcome.rules.is_empty() && left_pps < 60.0;
+        assert!(outcome.guarded || described, "SYNs have to prove themselves: {left_pps}/s left");
     }
 }
 
